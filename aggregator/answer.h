@@ -1,0 +1,27 @@
+// Many replies become one answer. Plain data.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "experts/call.h"
+
+namespace aggregator {
+
+enum class Mode : std::uint8_t { none /* nobody answered */, single, plurality, weighted, fused, synthesised, best_of };
+
+struct Answer {
+  Mode mode = Mode::none;
+  std::uint32_t chosen = 0;             // index into replies: whose words the client gets
+  std::vector<experts::Reply> replies;  // every call that was made, fallbacks included, in order
+  experts::Usage usage;                 // sum over the replies
+  std::int64_t cost_microusd = 0;       // sum over the replies
+  float confidence = 0;                 // posterior probability that the answer is right; 0: not estimated
+  std::string decision_id;
+
+  bool ok() const { return mode != Mode::none; }
+  const experts::Reply& reply() const { return replies[chosen]; }
+};
+
+}  // namespace aggregator
