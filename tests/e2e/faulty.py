@@ -1,0 +1,72 @@
+"""Experts that misbehave on purpose, by model name: slow, flaky, cut, limited, secret, echo. Loopback, standard library only."""
+import json
+import threading
+import time
+
+import recorded
+
+
+class Faulty(recorded.Recorded):
+    seen, gone, bodies = {}, threading.Event(), []
+
+    def count(self, model):
+        self.seen[model] = self.seen.get(model, 0) + 1
+        return self.seen[model]
+
+    def chunk(self, text):
+        data = f"data: {text}\n\n".encode()
+        self.wfile.write(b"%x\r\n" % len(data) + data + b"\r\n")
+        self.wfile.flush()
+
+    def delta(self, model, content, finish=None):
+        self.chunk(json.dumps({"id": "chatcmpl-1", "object": "chat.completion.chunk", "created": 1, "model": model,
+                               "choices": [{"index": 0, "delta": {"content": content}, "finish_reason": finish}]}))
+
+    def do_POST(self):
+        request = json.loads(self.rfile.read(int(self.headers["content-length"])))
+        self.bodies.append(request)
+        model, stream = request["model"], request.get("stream", False)
+        calls = self.count(model)
+        if model == "flaky" and calls % 2 == 1:
+            return self.reply(500, {"error": {"message": "try again", "type": "server_error", "param": None, "code": None}})
+        if model == "limited":
+            self.close_connection = True
+            body = json.dumps({"error": {"message": "slow down", "type": "rate_limit_error", "param": None, "code": None}})
+            self.wfile.write(f"HTTP/1.1 429 X\r\nretry-after: 7\r\ncontent-type: application/json\r\ncontent-length: {len(body)}\r\n\r\n{body}".encode())
+            return None
+        if model == "secret":  # an expert that repeats the key it was given
+            return self.reply(401, {"error": {"message": f"bad key {self.headers.get('authorization')}", "type": "x", "param": None, "code": None}})
+        if not stream:
+            message = {"role": "assistant", "content": f"{model} says {request['messages'][-1]['content']}"}
+            return self.reply(200, {"id": "chatcmpl-1", "object": "chat.completion", "created": 1, "model": model,
+                                    "choices": [{"index": 0, "message": message, "finish_reason": "stop"}],
+                                    "usage": {"prompt_tokens": 3, "completion_tokens": 4, "total_tokens": 7}})
+        self.wfile.write(b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n")
+        try:
+            for number in range(200 if model == "slow" else 5):
+                self.delta(model, f"w{number} ")
+                if model == "slow":
+                    time.sleep(0.02)
+                if model == "cut" and number == 2:
+                    self.connection.close()
+                    return None
+            self.delta(model, "", "stop")
+            if (request.get("stream_options") or {}).get("include_usage"):
+                self.chunk(json.dumps({"id": "chatcmpl-1", "object": "chat.completion.chunk", "created": 1, "model": model,
+                                       "choices": [], "usage": {"prompt_tokens": 3, "completion_tokens": 5, "total_tokens": 8}}))
+            self.chunk("[DONE]")
+            self.wfile.write(b"0\r\n\r\n")
+        except OSError:
+            if model == "slow":
+                self.gone.set()
+            self.close_connection = True
+        return None
+
+
+def serve():
+    """Returns (server, port, handler class); handler.seen counts calls per model, handler.gone is set when `slow` lost its client."""
+    handler = type("Handler", (Faulty,), {"seen": {}, "gone": threading.Event(), "bodies": [],
+                                          "models": {"slow", "flaky", "cut", "limited", "secret", "echo"}})
+    server = recorded.Server(("127.0.0.1", 0), handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    return server, server.server_address[1], handler

@@ -1,0 +1,82 @@
+"""Starts and stops the real binary for a test, and talks to it. Standard library only."""
+import http.client
+import json
+import os
+import pathlib
+import re
+import signal
+import subprocess
+import tempfile
+import time
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+
+
+def binary():
+    return os.environ.get("SKILLYARD_BIN", str(ROOT / "build/dev/skillyard"))
+
+
+def run(*args, check=True, **options):
+    done = subprocess.run([binary(), *map(str, args)], capture_output=True, text=True, timeout=300, **options)
+    if check and done.returncode != 0:
+        raise SystemExit(f"skillyard {' '.join(map(str, args))}: exit {done.returncode}\n{done.stdout}\n{done.stderr}")
+    return done
+
+
+class Service:
+    """`with Service(["--expert", ...]) as service:` serves on a free loopback port until the block ends."""
+
+    def __init__(self, args, env=None, data=None):
+        self.data = data or tempfile.mkdtemp(prefix="skillyard-")
+        self.log = open(os.path.join(self.data, "serve.log"), "ab+")
+        self.process = subprocess.Popen(
+            [binary(), "serve", "--listen", "127.0.0.1:0", "--data", self.data, *map(str, args)],
+            stdout=self.log, stderr=subprocess.STDOUT, env={**os.environ, **(env or {})})
+        self.port = self.wait_for_port()
+
+    def wait_for_port(self):
+        for _ in range(300):
+            found = re.findall(r"listening on [^ ]*:(\d+)", self.said())
+            if found:
+                return int(found[-1])
+            if self.process.poll() is not None:
+                break
+            time.sleep(0.05)
+        self.stop()
+        raise SystemExit(f"skillyard serve did not start:\n{self.said()}")
+
+    def said(self):
+        self.log.flush()
+        return pathlib.Path(self.log.name).read_text(errors="replace")
+
+    def ask(self, method, path, body=None, headers=None, connection=None):
+        """One request; returns (status, headers, parsed JSON or text)."""
+        own = connection or http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
+        data = json.dumps(body).encode() if body is not None and not isinstance(body, bytes) else body
+        own.request(method, path, data, {"content-type": "application/json", **(headers or {})})
+        response = own.getresponse()
+        text = response.read().decode()
+        kind = response.headers.get("content-type", "")
+        if connection is None:
+            own.close()
+        return response.status, response.headers, json.loads(text) if "json" in kind and text else text
+
+    def chat(self, text, model="skillyard/auto", connection=None, **fields):
+        body = {"model": model, "messages": [{"role": "user", "content": text}], **fields}
+        return self.ask("POST", "/v1/chat/completions", body, connection=connection)
+
+    def stop(self, how=signal.SIGTERM, wait_s=20):
+        if self.process.poll() is None:
+            self.process.send_signal(how)
+            try:
+                self.process.wait(wait_s)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+                self.process.wait()
+        return self.process.returncode
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.stop()
