@@ -1,0 +1,28 @@
+// The calls of a decision as one compact column. A child table costs more than the decision itself
+// (store/README.md), and nobody asks for a call without its decision.
+//
+// Layout, version 1: byte 1; number of calls; per call the fields of CallRow in their order, texts
+// as length and bytes; FNV-1a over all before it, 4 bytes little-endian. Numbers are LEB128
+// varints, signed ones zigzag-coded (Protocol Buffers' encoding).
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "store/rows.h"
+
+namespace store {
+
+inline constexpr std::size_t kCallsInBlobMax = 255;
+
+/// Replaces `bytes`. At most kCallsInBlobMax calls; more is the caller's bug and they are left out.
+void encode_calls(const std::vector<CallRow>& calls, std::string& bytes);
+
+/// False: the bytes are not whole (cut, flipped, another version); `calls` is then empty.
+bool decode_calls(std::string_view bytes, std::vector<CallRow>& calls);
+
+/// The checksum that ends the column. Public for tests that build damaged bytes on purpose.
+std::uint32_t checksum_of(std::string_view bytes);
+
+}  // namespace store

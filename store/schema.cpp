@@ -1,0 +1,157 @@
+#include "store/schema.h"
+
+#include <array>
+#include <string>
+
+namespace store {
+namespace {
+
+constexpr std::int64_t kApplication = 0x534b5944;  // "SKYD": marks the file as ours
+
+// `seq` is the order of the log: rows are only appended, and only the oldest are deleted. Columns
+// that lists filter by come before the long ones, so that a scan does not touch overflow pages.
+constexpr std::string_view kFirst = R"sql(
+CREATE TABLE decisions(
+  seq INTEGER PRIMARY KEY,
+  id TEXT NOT NULL UNIQUE,
+  unix_us INTEGER NOT NULL,
+  pool TEXT,
+  expert TEXT,
+  model TEXT NOT NULL,
+  outcome TEXT,
+  reason TEXT,
+  mode TEXT,
+  gate TEXT,
+  finish_reason TEXT,
+  abstained INTEGER NOT NULL,
+  stream INTEGER NOT NULL,
+  propensity REAL NOT NULL,
+  policy_version INTEGER NOT NULL,
+  query_hash INTEGER NOT NULL,
+  features_hash INTEGER NOT NULL,
+  seed INTEGER NOT NULL,
+  prompt_tokens INTEGER NOT NULL,
+  completion_tokens INTEGER NOT NULL,
+  cached_tokens INTEGER NOT NULL,
+  cost_microusd INTEGER NOT NULL,
+  decide_us INTEGER NOT NULL,
+  first_byte_us INTEGER,
+  total_us INTEGER NOT NULL,
+  calls BLOB NOT NULL,
+  route BLOB
+) STRICT;
+
+CREATE TABLE texts(
+  seq INTEGER PRIMARY KEY REFERENCES decisions(seq) ON DELETE CASCADE,
+  text TEXT NOT NULL
+) STRICT;
+
+CREATE TABLE feedback(
+  seq INTEGER PRIMARY KEY,
+  decision_id TEXT NOT NULL REFERENCES decisions(id) ON DELETE CASCADE,
+  unix_us INTEGER NOT NULL,
+  score REAL NOT NULL CHECK(score BETWEEN 0 AND 1),
+  correct_answer TEXT,
+  comment TEXT,
+  user_hash TEXT
+) STRICT;
+CREATE INDEX feedback_of_decision ON feedback(decision_id);
+
+CREATE TABLE outcomes(
+  seq INTEGER PRIMARY KEY,
+  decision_id TEXT REFERENCES decisions(id) ON DELETE SET NULL,
+  unix_us INTEGER NOT NULL,
+  query_hash INTEGER NOT NULL,
+  expert TEXT,
+  score REAL NOT NULL CHECK(score BETWEEN 0 AND 1),
+  weight REAL NOT NULL CHECK(weight >= 0),
+  kind TEXT NOT NULL,
+  grader TEXT
+) STRICT;
+CREATE INDEX outcomes_of_decision ON outcomes(decision_id) WHERE decision_id IS NOT NULL;
+
+CREATE TABLE policies(
+  version INTEGER PRIMARY KEY,
+  parent INTEGER,
+  status TEXT NOT NULL,
+  created_us INTEGER NOT NULL,
+  path TEXT,
+  bytes BLOB,
+  sha256 TEXT,
+  metrics_json TEXT,
+  note TEXT
+) STRICT;
+
+CREATE TABLE losses(
+  seq INTEGER PRIMARY KEY,
+  since_us INTEGER NOT NULL,
+  until_us INTEGER NOT NULL,
+  rows INTEGER NOT NULL
+) STRICT;
+)sql";
+
+constexpr std::array kMigrations = {kFirst};
+
+std::int64_t version_of(Db& db) {
+  return db.integer("PRAGMA user_version");
+}
+
+void refuse_foreign(Db& db) {
+  const std::int64_t application = db.integer("PRAGMA application_id");
+  const bool empty = db.integer("SELECT count(*) FROM sqlite_schema") == 0;
+  if (application == kApplication || (application == 0 && empty)) return;
+  throw std::runtime_error("database " + db.path() +
+                           ": belongs to another program; name another file or move this one away");
+}
+
+void refuse_newer(Db& db, std::size_t known) {
+  const std::int64_t version = version_of(db);
+  if (version <= static_cast<std::int64_t>(known)) return;
+  throw std::runtime_error("database " + db.path() + ": has schema version " +
+                           std::to_string(version) + ", this build knows versions up to " +
+                           std::to_string(known) + "; start the newer build, or name another file");
+}
+
+}  // namespace
+
+std::span<const std::string_view> migrations() {
+  return kMigrations;
+}
+
+void prepare_writer(Db& db, std::int64_t wal_bytes) {
+  refuse_foreign(db);
+  // Takes effect only in a file without tables: freed pages can be given back step by step.
+  db.exec("PRAGMA auto_vacuum = INCREMENTAL");
+  db.exec("PRAGMA journal_mode = WAL");
+  db.exec("PRAGMA synchronous = FULL");
+  db.exec("PRAGMA foreign_keys = ON");
+  // People's words that were deleted are overwritten, not only unlinked.
+  db.exec("PRAGMA secure_delete = ON");
+  const std::int64_t page_bytes = db.integer("PRAGMA page_size");
+  db.exec("PRAGMA wal_autocheckpoint = " + std::to_string(wal_bytes / page_bytes));
+  db.exec("PRAGMA journal_size_limit = " + std::to_string(wal_bytes));
+}
+
+void migrate(Db& db, std::span<const std::string_view> steps) {
+  refuse_foreign(db);
+  refuse_newer(db, steps.size());
+  for (std::int64_t version = version_of(db); version < std::ssize(steps); ++version) {
+    Transaction transaction(db);
+    db.exec(steps[static_cast<std::size_t>(version)]);
+    db.exec("PRAGMA application_id = " + std::to_string(kApplication));
+    db.exec("PRAGMA user_version = " + std::to_string(version + 1));
+    transaction.commit();
+  }
+}
+
+void check_readable(Db& db) {
+  refuse_foreign(db);
+  refuse_newer(db, kMigrations.size());
+  if (version_of(db) == std::ssize(kMigrations)) return;
+  throw std::runtime_error("database " + db.path() + ": has schema version " +
+                           std::to_string(version_of(db)) + ", readers need version " +
+                           std::to_string(kMigrations.size()) +
+                           "; start the service once, it brings the file up to date");
+}
+
+}  // namespace store
