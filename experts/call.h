@@ -36,7 +36,7 @@ struct Sampling {
 struct Call {
   /// The client's request object without its braces and without `model`, `stream`,
   /// `stream_options` and `skillyard`: `"messages":[...],"temperature":0.2`. Valid JSON members, bytes
-  /// as the client sent them. A remote expert adds its own model name and sends it.
+  /// as the client sent them, never empty. A remote expert adds its own model name and sends it.
   std::string wire;
   std::vector<Message> messages;
   Sampling sampling;

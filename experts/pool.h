@@ -1,0 +1,75 @@
+// The experts of one net thread: finds them by name, lets calls in (breaker, concurrency, queue), counts.
+//
+// One Pool per net thread, used on that thread only. The set of experts comes from the RosterBoard and
+// is looked at again with every call: when it changed, unchanged experts keep their connections, the
+// others go as soon as their calls have ended.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string_view>
+#include <vector>
+
+#include "experts/expert.h"
+#include "experts/net_thread.h"
+#include "experts/roster.h"
+
+namespace experts {
+
+/// What the router needs to know about an expert now. Views live as long as the roster version.
+struct ExpertView {
+  std::string_view name;
+  const ExpertOptions* options = nullptr;  // prices, context, capabilities, skills
+  bool healthy = true;          // breaker not open, not cooling down after a 429
+  BreakerState breaker = BreakerState::closed;
+  int inflight = 0;             // all net threads together
+  int queued = 0;
+  std::int64_t total_us = 0;       // expected duration of a call; 0: not known yet
+  std::int64_t first_byte_us = 0;  // expected, streamed; 0: not known yet
+  std::int64_t tokens_out = 0;     // mean length of its replies; 0: not known yet
+};
+
+/// Makes the experts that are not remote; the Pool is given one by whoever knows them.
+using ExpertMaker = std::function<std::unique_ptr<Expert>(NetThread& thread, const Entry& entry)>;
+
+class Pool {
+ public:
+  /// `io` and `board` outlive the Pool; no call may be running when it is destroyed.
+  Pool(boost::asio::io_context& io, const RosterBoard& board, const PoolOptions& options,
+       ExpertMaker maker = {});
+  ~Pool();
+
+  Pool(const Pool&) = delete;
+  Pool& operator=(const Pool&) = delete;
+
+  /// In configuration order. Valid until the next call of describe() or ask() on this Pool.
+  const std::vector<ExpertView>& describe();
+
+  /// Changes when the experts do: whatever was derived from describe()'s fixed parts is stale then.
+  std::uint64_t version() const { return version_; }
+
+  /// Asks one expert. Never throws for what an expert can do wrong; a name that is not in the pool is
+  /// Outcome::unreachable. `call` and `sink` outlive the coroutine. Cancellation as Expert::ask.
+  boost::asio::awaitable<Reply> ask(std::string_view name, const Call& call, Sink* sink);
+
+ private:
+  struct Seat;  // one expert on this thread
+  class Stay;   // one call that was let in
+
+  void refresh();
+  std::shared_ptr<Seat> find(std::string_view name) const;
+  boost::asio::awaitable<bool> enter(Seat& seat, const Call& call, Reply& reply);
+  void settle(Seat& seat, Stay& stay, const Call& call, Reply& reply);
+  void check_health(const std::shared_ptr<Seat>& seat);
+
+  NetThread thread_;
+  const RosterBoard& board_;
+  const ExpertMaker maker_;
+  std::uint64_t version_ = 0;
+  std::shared_ptr<const Roster> roster_;
+  std::vector<std::shared_ptr<Seat>> seats_;  // as roster_->entries
+  std::vector<ExpertView> views_;
+};
+
+}  // namespace experts
