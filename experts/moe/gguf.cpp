@@ -16,8 +16,9 @@ constexpr std::uint32_t kMagic = 0x46554747;  // "GGUF"
 constexpr std::uint64_t kNameBytesMax = 64 * 1024;
 constexpr std::uint64_t kAlignmentMax = 1 << 20;
 constexpr std::int64_t kShardsMax = 1000;
-constexpr std::uint64_t kPairBytesMin = 8 + 4 + 1;         // key length, type, smallest value
-constexpr std::uint64_t kTensorBytesMin = 8 + 4 + 8 + 4 + 8;  // name length, dims, one dim, type, offset
+constexpr std::uint64_t kPairBytesMin = 8 + 4 + 1;  // key length, type, smallest value
+constexpr std::uint64_t kTensorBytesMin =
+    8 + 4 + 8 + 4 + 8;  // name length, dims, one dim, type, offset
 
 /// Bytes of one element; 0 for strings and arrays, whose size is their own.
 std::uint64_t size_of(ValueType type) {
@@ -76,7 +77,9 @@ bool is_integer(ValueType type) {
          type != ValueType::boolean;
 }
 
-bool is_float(ValueType type) { return type == ValueType::f32 || type == ValueType::f64; }
+bool is_float(ValueType type) {
+  return type == ValueType::f32 || type == ValueType::f64;
+}
 
 double load_number(ValueType type, const std::byte* at) {
   if (type == ValueType::f32) return load<float>(at);
@@ -84,18 +87,22 @@ double load_number(ValueType type, const std::byte* at) {
   return static_cast<double>(load_integer(type, at));
 }
 
-std::string quoted(std::string_view text) { return "'" + std::string(text.substr(0, 200)) + "'"; }
+std::string quoted(std::string_view text) {
+  return "'" + std::string(text.substr(0, 200)) + "'";
+}
 
 }  // namespace
 
 std::string_view name_of(ValueType type) {
-  constexpr std::array<std::string_view, 13> kNames = {"u8",     "i8",    "u16", "i16", "u32",
-                                                       "i32",    "f32",   "bool", "string",
-                                                       "array",  "u64",   "i64", "f64"};
+  constexpr std::array<std::string_view, 13> kNames = {"u8",  "i8",  "u16",  "i16",    "u32",
+                                                       "i32", "f32", "bool", "string", "array",
+                                                       "u64", "i64", "f64"};
   return kNames.at(static_cast<std::size_t>(type));
 }
 
-std::uint64_t Tensor::row_bytes() const { return bytes / static_cast<std::uint64_t>(rows()); }
+std::uint64_t Tensor::row_bytes() const {
+  return bytes / static_cast<std::uint64_t>(rows());
+}
 
 /// A cursor over one file's bytes that adds what it reads to a Gguf.
 class Gguf::Parser {
@@ -116,7 +123,8 @@ class Gguf::Parser {
     const auto pair_count = take<std::uint64_t>();
     if (pair_count > left() / kPairBytesMin) fail("declares more metadata than the file can hold");
     for (std::uint64_t i = 0; i < pair_count; ++i) read_pair();
-    if (tensor_count > left() / kTensorBytesMin) fail("declares more tensors than the file can hold");
+    if (tensor_count > left() / kTensorBytesMin)
+      fail("declares more tensors than the file can hold");
     const std::size_t first = into_.tensors_.size();
     for (std::uint64_t i = 0; i < tensor_count; ++i) read_tensor();
     place_tensors(first);
@@ -228,8 +236,8 @@ class Gguf::Parser {
       fail("has tensor " + quoted(tensor.name) + " of unknown type " + std::to_string(tensor.type));
     }
     if (tensor.ne[0] % traits->elements != 0) {
-      fail("has tensor " + quoted(tensor.name) + " of type " + std::string(traits->name) +
-           " with rows of " + std::to_string(tensor.ne[0]) + ", not a multiple of " +
+      fail("has tensor " + quoted(tensor.name) + " of type " + traits->name + " with rows of " +
+           std::to_string(tensor.ne[0]) + ", not a multiple of " +
            std::to_string(traits->elements));
     }
     tensor.bytes = elements / traits->elements * traits->bytes;
@@ -274,7 +282,8 @@ std::filesystem::path sibling_of(const std::filesystem::path& path, std::int64_t
   const std::size_t cut = name.size() - std::min(name.size(), kForm.size());
   if (name.size() <= kForm.size() || name[cut] != '-' || name.substr(cut + 6, 4) != "-of-") {
     throw std::runtime_error("model file " + path.string() + " is part of a split model of " +
-                             std::to_string(count) + " files, but its name does not end like "
+                             std::to_string(count) +
+                             " files, but its name does not end like "
                              "'-00001-of-00005.gguf'");
   }
   std::array<char, 32> tail{};

@@ -6,7 +6,6 @@
 #pragma once
 
 #include <cstdint>
-#include <string_view>
 
 namespace moe {
 
@@ -26,7 +25,7 @@ enum class TensorType : std::uint32_t {
 
 /// Elements and bytes of one block; `elements` divides a row's length.
 struct TypeTraits {
-  std::string_view name;  // as the field writes it: "Q4_K"
+  const char* name = "";  // as the field writes it: "Q4_K"
   std::uint32_t elements = 0;
   std::uint32_t bytes = 0;
 };

@@ -1,0 +1,751 @@
+// Every kernel, written once over the lanes that the including file defines (Floats: 16 floats,
+// Half: 8 floats, Ints: 16 32-bit sums, Words: 32 16-bit integers). Included inside an anonymous
+// namespace, so that each instruction set has its own instances.
+//
+// Block layouts are GGUF's. A weight block is decoded to 16-bit integers, K-quant sub-scales
+// multiplied in: |Q4_K| <= 15*63, |Q5_K| <= 31*63, |Q6_K| <= 32*128, so 16 products a lane fit 32
+// bits.
+
+using Bytes = const unsigned char*;
+
+inline unsigned short load_u16(Bytes p) {
+  return static_cast<unsigned short>(p[0] | p[1] << 8);
+}
+
+inline float load_f16(Bytes p) {
+  return to_f32(load_u16(p));
+}
+
+inline std::uint32_t load_u32(Bytes p) {
+  return static_cast<std::uint32_t>(load_u16(p)) | static_cast<std::uint32_t>(load_u16(p + 2))
+                                                       << 16;
+}
+
+// ---- blocks of 32: value = d * q + m
+// -------------------------------------------------------------
+
+struct Q8_0 {
+  static constexpr std::size_t kBytes = 34;
+  static constexpr bool kMinimum = false;
+
+  static inline Words decode(Bytes p, float& d, float&) {
+    d = load_f16(p);
+    return widen_i8(p + 2);
+  }
+};
+
+struct Q4_0 {
+  static constexpr std::size_t kBytes = 18;
+  static constexpr bool kMinimum = false;
+
+  static inline Words decode(Bytes p, float& d, float&) {
+    d = load_f16(p);
+    return add_words(widen_nibbles(p + 2), both(-8, -8));
+  }
+};
+
+struct Q4_1 {
+  static constexpr std::size_t kBytes = 20;
+  static constexpr bool kMinimum = true;
+
+  static inline Words decode(Bytes p, float& d, float& m) {
+    d = load_f16(p);
+    m = load_f16(p + 2);
+    return widen_nibbles(p + 4);
+  }
+};
+
+struct Q5_0 {
+  static constexpr std::size_t kBytes = 22;
+  static constexpr bool kMinimum = false;
+
+  static inline Words decode(Bytes p, float& d, float&) {
+    d = load_f16(p);
+    const Words q = or_with(widen_nibbles(p + 6), mask_words(load_u32(p + 2), 16));
+    return add_words(q, both(-16, -16));
+  }
+};
+
+struct Q5_1 {
+  static constexpr std::size_t kBytes = 24;
+  static constexpr bool kMinimum = true;
+
+  static inline Words decode(Bytes p, float& d, float& m) {
+    d = load_f16(p);
+    m = load_f16(p + 2);
+    return or_with(widen_nibbles(p + 8), mask_words(load_u32(p + 4), 16));
+  }
+};
+
+// ---- blocks of 256: value = d * w + m[sub-block], w with its sub-scale
+// -----------------------------
+
+/// The 6-bit scales and minimums of Q4_K and Q5_K: 12 bytes hold 8 of each.
+inline void unpack_scales(Bytes p, int (&scale)[8], float (&minimum)[8], float minus_dmin) {
+  for (int j = 0; j < 4; ++j) {
+    scale[j] = p[j] & 63;
+    scale[j + 4] = (p[j + 8] & 15) | (p[j] >> 6) << 4;
+    minimum[j] = minus_dmin * static_cast<float>(p[j + 4] & 63);
+    minimum[j + 4] = minus_dmin * static_cast<float>(p[j + 8] >> 4 | (p[j + 4] >> 6) << 4);
+  }
+}
+
+struct Q4K {
+  static constexpr std::size_t kBytes = 144;
+  static constexpr bool kMinimum = true;
+
+  static inline void decode(Bytes p, Words (&w)[8], float& d, float (&m)[8]) {
+    d = load_f16(p);
+    int scale[8];
+    unpack_scales(p + 4, scale, m, -load_f16(p + 2));
+    for (int c = 0; c < 4; ++c) {
+      const Words bytes = widen_u8(p + 16 + 32 * c);
+      w[2 * c] = mul_words(and_with(bytes, 15), both(scale[2 * c], scale[2 * c]));
+      w[2 * c + 1] = mul_words(shift_right<4>(bytes), both(scale[2 * c + 1], scale[2 * c + 1]));
+    }
+  }
+};
+
+struct Q5K {
+  static constexpr std::size_t kBytes = 176;
+  static constexpr bool kMinimum = true;
+
+  template <int kChunk>
+  static inline void decode_chunk(Bytes p, Words high, const int (&scale)[8], Words (&w)[8]) {
+    const Words bytes = widen_u8(p + 48 + 32 * kChunk);
+    const Words bits = shift_right<2 * kChunk>(high);
+    const Words low4 = or_with(and_with(bytes, 15), shift_left<4>(and_with(bits, 1)));
+    const Words high4 = or_with(shift_right<4>(bytes), shift_left<3>(and_with(bits, 2)));
+    w[2 * kChunk] = mul_words(low4, both(scale[2 * kChunk], scale[2 * kChunk]));
+    w[2 * kChunk + 1] = mul_words(high4, both(scale[2 * kChunk + 1], scale[2 * kChunk + 1]));
+  }
+
+  static inline void decode(Bytes p, Words (&w)[8], float& d, float (&m)[8]) {
+    d = load_f16(p);
+    int scale[8];
+    unpack_scales(p + 4, scale, m, -load_f16(p + 2));
+    const Words high = widen_u8(p + 16);
+    decode_chunk<0>(p, high, scale, w);
+    decode_chunk<1>(p, high, scale, w);
+    decode_chunk<2>(p, high, scale, w);
+    decode_chunk<3>(p, high, scale, w);
+  }
+};
+
+struct Q6K {
+  static constexpr std::size_t kBytes = 210;
+  static constexpr bool kMinimum = false;
+
+  static inline Words finish(Words q, Bytes scales, int group) {
+    const auto scale = [&](int i) { return static_cast<int>(static_cast<signed char>(scales[i])); };
+    return mul_words(add_words(q, both(-32, -32)), both(scale(group), scale(group + 1)));
+  }
+
+  static inline void decode(Bytes p, Words (&w)[8], float& d, float (&)[8]) {
+    d = load_f16(p + 208);
+    for (int half = 0; half < 2; ++half) {
+      Bytes low = p + 64 * half;
+      Bytes scales = p + 192 + 8 * half;
+      const Words a = widen_u8(low);
+      const Words b = widen_u8(low + 32);
+      const Words high = widen_u8(p + 128 + 32 * half);
+      Words* out = w + 4 * half;
+      out[0] = finish(or_with(and_with(a, 15), and_with(shift_left<4>(high), 48)), scales, 0);
+      out[1] = finish(or_with(and_with(b, 15), and_with(shift_left<2>(high), 48)), scales, 2);
+      out[2] = finish(or_with(shift_right<4>(a), and_with(high, 48)), scales, 4);
+      out[3] = finish(or_with(shift_right<4>(b), and_with(shift_right<2>(high), 48)), scales, 6);
+    }
+  }
+};
+
+// ---- float weights
+// -------------------------------------------------------------------------------
+
+struct F32 {
+  static constexpr std::size_t kBytes = 4;
+
+  static inline Floats decode(Bytes p) { return load(reinterpret_cast<const float*>(p)); }
+};
+
+struct F16 {
+  static constexpr std::size_t kBytes = 2;
+
+  static inline Floats decode(Bytes p) { return widen_f16(p); }
+};
+
+struct BF16 {
+  static constexpr std::size_t kBytes = 2;
+
+  static inline Floats decode(Bytes p) { return widen_bf16(p); }
+};
+
+/// The last, incomplete 16 of a row, zeros behind.
+template <class T>
+inline Floats decode_tail(Bytes p, std::size_t count) {
+  alignas(64) unsigned char padded[64] = {};
+  __builtin_memcpy(padded, p, count * T::kBytes);
+  return T::decode(padded);
+}
+
+// ---- matrix products
+// -----------------------------------------------------------------------------
+
+constexpr std::size_t kPanelRows = 4;  // weight rows decoded at a time
+constexpr std::size_t kColsMax = 32;   // activation rows that share one decoding
+
+/// One weight row against kCols activation rows, decoded in registers.
+template <class T, int kCols>
+inline void dot_row_k(Bytes w, std::size_t n, const ActRow* x, float* out, std::size_t stride) {
+  Floats acc[kCols];
+  Half low[kCols];
+  for (int c = 0; c < kCols; ++c) {
+    acc[c] = set(0);
+    low[c] = half_zero();
+  }
+  for (std::size_t b = 0; b < n / 256; ++b) {
+    Words words[8];
+    float d;
+    alignas(32) float m[8];
+    T::decode(w + b * T::kBytes, words, d, m);
+    for (int c = 0; c < kCols; ++c) {
+      Ints total = ints_zero();
+      for (int k = 0; k < 8; ++k)
+        total = dot(total, words[k], load_words(x[c].q + 256 * b + 32 * k));
+      acc[c] = fma(to_floats(total), set(d), acc[c]);
+      if constexpr (T::kMinimum)
+        low[c] = half_fma(half_load(m), half_load(x[c].sums + 8 * b), low[c]);
+    }
+  }
+  for (int c = 0; c < kCols; ++c) {
+    float y = sum(acc[c]);
+    if constexpr (T::kMinimum) y += half_sum(low[c]);
+    out[c * stride] = y * x[c].scale;
+  }
+}
+
+/// A kMicroRows x kMicroCols tile of one 256-block, weights already decoded.
+template <int kCols>
+inline void micro_k(const std::int16_t (*panel)[256], const float* d, const std::int16_t* const* x,
+                    Floats* const* acc) {
+  Ints total[kMicroRows][kCols];
+  for (auto& row : total) {
+    for (Ints& t : row) t = ints_zero();
+  }
+  for (int k = 0; k < 8; ++k) {
+    Words xw[kCols];
+    for (int c = 0; c < kCols; ++c) xw[c] = load_words(x[c] + 32 * k);
+    for (int r = 0; r < kMicroRows; ++r) {
+      const Words w = load_words(panel[r] + 32 * k);
+      for (int c = 0; c < kCols; ++c) total[r][c] = dot(total[r][c], w, xw[c]);
+    }
+  }
+  for (int r = 0; r < kMicroRows; ++r) {
+    for (int c = 0; c < kCols; ++c) acc[r][c] = fma(to_floats(total[r][c]), set(d[r]), acc[r][c]);
+  }
+}
+
+template <int kCols>
+inline void micro_k_rows(const std::int16_t (*panel)[256], const float* d, const ActRow* x,
+                         std::size_t offset, Floats (*acc)[kColsMax], std::size_t column) {
+  const std::int16_t* xs[kCols];
+  for (int c = 0; c < kCols; ++c) xs[c] = x[column + c].q + offset;
+  for (std::size_t r = 0; r < kPanelRows; r += kMicroRows) {
+    Floats* rows[kMicroRows];
+    for (int i = 0; i < kMicroRows; ++i) rows[i] = acc[r + i] + column;
+    micro_k<kCols>(panel + r, d + r, xs, rows);
+  }
+}
+
+/// kPanelRows weight rows against up to kColsMax activation rows.
+template <class T>
+void tile_k(Bytes w, std::size_t row_bytes, std::size_t n, const ActRow* x, std::size_t cols,
+            float* out, std::size_t stride) {
+  alignas(64) std::int16_t panel[kPanelRows][256];
+  alignas(64) Floats acc[kPanelRows][kColsMax];
+  alignas(64) Half low[kPanelRows][kColsMax];
+  alignas(32) float m[kPanelRows][8];
+  float d[kPanelRows];
+  for (std::size_t r = 0; r < kPanelRows; ++r) {
+    for (std::size_t c = 0; c < cols; ++c) {
+      acc[r][c] = set(0);
+      low[r][c] = half_zero();
+    }
+  }
+  for (std::size_t b = 0; b < n / 256; ++b) {
+    for (std::size_t r = 0; r < kPanelRows; ++r) {
+      Words words[8];
+      T::decode(w + r * row_bytes + b * T::kBytes, words, d[r], m[r]);
+      for (int k = 0; k < 8; ++k) store_words(panel[r] + 32 * k, words[k]);
+    }
+    std::size_t c = 0;
+    for (; c + kMicroCols <= cols; c += kMicroCols) {
+      micro_k_rows<kMicroCols>(panel, d, x, 256 * b, acc, c);
+    }
+    for (; c < cols; ++c) micro_k_rows<1>(panel, d, x, 256 * b, acc, c);
+    if constexpr (T::kMinimum) {
+      for (std::size_t i = 0; i < cols; ++i) {
+        const Half sums = half_load(x[i].sums + 8 * b);
+        for (std::size_t r = 0; r < kPanelRows; ++r) {
+          low[r][i] = half_fma(half_load(m[r]), sums, low[r][i]);
+        }
+      }
+    }
+  }
+  for (std::size_t c = 0; c < cols; ++c) {
+    for (std::size_t r = 0; r < kPanelRows; ++r) {
+      float y = sum(acc[r][c]);
+      if constexpr (T::kMinimum) y += half_sum(low[r][c]);
+      out[c * stride + r] = y * x[c].scale;
+    }
+  }
+}
+
+/// One weight row of 32-blocks against kCols activation rows. The minimum of block b goes to lane
+/// b % 8, so that the order of summation is that of the 256-blocks.
+template <class T, int kCols>
+inline void dot_row_32(Bytes w, std::size_t n, const ActRow* x, float* out, std::size_t stride) {
+  Floats acc[kCols];
+  for (int c = 0; c < kCols; ++c) acc[c] = set(0);
+  alignas(32) float low[kCols][8] = {};
+  for (std::size_t b = 0; b < n / 32; ++b) {
+    float d;
+    float m = 0;
+    const Words words = T::decode(w + b * T::kBytes, d, m);
+    for (int c = 0; c < kCols; ++c) {
+      const Ints total = dot(ints_zero(), words, load_words(x[c].q + 32 * b));
+      acc[c] = fma(to_floats(total), set(d), acc[c]);
+      if constexpr (T::kMinimum) low[c][b % 8] = __builtin_fmaf(m, x[c].sums[b], low[c][b % 8]);
+    }
+  }
+  for (int c = 0; c < kCols; ++c) {
+    float y = sum(acc[c]);
+    if constexpr (T::kMinimum) y += half_sum(half_load(low[c]));
+    out[c * stride] = y * x[c].scale;
+  }
+}
+
+/// A tile over up to eight 32-blocks, weights already decoded.
+template <int kCols>
+inline void micro_32(const std::int16_t (*panel)[256], const float (*d)[8], std::size_t blocks,
+                     const std::int16_t* const* x, Floats* const* acc) {
+  Floats total[kMicroRows][kCols];
+  for (int r = 0; r < kMicroRows; ++r) {
+    for (int c = 0; c < kCols; ++c) total[r][c] = acc[r][c];
+  }
+  for (std::size_t k = 0; k < blocks; ++k) {
+    Words xw[kCols];
+    for (int c = 0; c < kCols; ++c) xw[c] = load_words(x[c] + 32 * k);
+    for (int r = 0; r < kMicroRows; ++r) {
+      const Words w = load_words(panel[r] + 32 * k);
+      const Floats scale = set(d[r][k]);
+      for (int c = 0; c < kCols; ++c) {
+        total[r][c] = fma(to_floats(dot(ints_zero(), w, xw[c])), scale, total[r][c]);
+      }
+    }
+  }
+  for (int r = 0; r < kMicroRows; ++r) {
+    for (int c = 0; c < kCols; ++c) acc[r][c] = total[r][c];
+  }
+}
+
+template <int kCols>
+inline void micro_32_rows(const std::int16_t (*panel)[256], const float (*d)[8], std::size_t blocks,
+                          const ActRow* x, std::size_t offset, Floats (*acc)[kColsMax],
+                          std::size_t column) {
+  const std::int16_t* xs[kCols];
+  for (int c = 0; c < kCols; ++c) xs[c] = x[column + c].q + offset;
+  for (std::size_t r = 0; r < kPanelRows; r += kMicroRows) {
+    Floats* rows[kMicroRows];
+    for (int i = 0; i < kMicroRows; ++i) rows[i] = acc[r + i] + column;
+    micro_32<kCols>(panel + r, d + r, blocks, xs, rows);
+  }
+}
+
+template <class T>
+void tile_32(Bytes w, std::size_t row_bytes, std::size_t n, const ActRow* x, std::size_t cols,
+             float* out, std::size_t stride) {
+  alignas(64) std::int16_t panel[kPanelRows][256];
+  alignas(64) Floats acc[kPanelRows][kColsMax];
+  alignas(32) float low[kPanelRows][kColsMax][8] = {};
+  alignas(32) float d[kPanelRows][8];
+  alignas(32) float m[kPanelRows][8] = {};
+  for (std::size_t r = 0; r < kPanelRows; ++r) {
+    for (std::size_t c = 0; c < cols; ++c) acc[r][c] = set(0);
+  }
+  for (std::size_t first = 0; first < n / 32; first += 8) {
+    const std::size_t blocks = n / 32 - first < 8 ? n / 32 - first : 8;
+    for (std::size_t r = 0; r < kPanelRows; ++r) {
+      for (std::size_t k = 0; k < blocks; ++k) {
+        Bytes block = w + r * row_bytes + (first + k) * T::kBytes;
+        store_words(panel[r] + 32 * k, T::decode(block, d[r][k], m[r][k]));
+      }
+    }
+    std::size_t c = 0;
+    for (; c + kMicroCols <= cols; c += kMicroCols) {
+      micro_32_rows<kMicroCols>(panel, d, blocks, x, 32 * first, acc, c);
+    }
+    for (; c < cols; ++c) micro_32_rows<1>(panel, d, blocks, x, 32 * first, acc, c);
+    if constexpr (T::kMinimum) {
+      for (std::size_t i = 0; i < cols; ++i) {
+        for (std::size_t r = 0; r < kPanelRows; ++r) {
+          for (std::size_t k = 0; k < blocks; ++k) {
+            low[r][i][k] = __builtin_fmaf(m[r][k], x[i].sums[first + k], low[r][i][k]);
+          }
+        }
+      }
+    }
+  }
+  for (std::size_t c = 0; c < cols; ++c) {
+    for (std::size_t r = 0; r < kPanelRows; ++r) {
+      float y = sum(acc[r][c]);
+      if constexpr (T::kMinimum) y += half_sum(half_load(low[r][c]));
+      out[c * stride + r] = y * x[c].scale;
+    }
+  }
+}
+
+/// Weights that are floats already: kRows x kCols products with the sums in registers.
+template <class T, int kRows, int kCols>
+inline void micro_f(Bytes w, std::size_t row_bytes, std::size_t n, const ActRow* x, float* out,
+                    std::size_t stride) {
+  Floats acc[kRows][kCols];
+  for (auto& row : acc) {
+    for (Floats& a : row) a = set(0);
+  }
+  std::size_t i = 0;
+  for (; i + 16 <= n; i += 16) {
+    Floats xv[kCols];
+    for (int c = 0; c < kCols; ++c) xv[c] = load(x[c].f32 + i);
+    for (int r = 0; r < kRows; ++r) {
+      const Floats wv = T::decode(w + r * row_bytes + i * T::kBytes);
+      for (int c = 0; c < kCols; ++c) acc[r][c] = fma(wv, xv[c], acc[r][c]);
+    }
+  }
+  if (i < n) {
+    for (int r = 0; r < kRows; ++r) {
+      const Floats wv = decode_tail<T>(w + r * row_bytes + i * T::kBytes, n - i);
+      for (int c = 0; c < kCols; ++c) {
+        const Floats xv = decode_tail<F32>(reinterpret_cast<Bytes>(x[c].f32 + i), n - i);
+        acc[r][c] = fma(wv, xv, acc[r][c]);
+      }
+    }
+  }
+  for (int r = 0; r < kRows; ++r) {
+    for (int c = 0; c < kCols; ++c) out[c * stride + r] = sum(acc[r][c]);
+  }
+}
+
+template <class T, int kRows>
+void rows_f(Bytes w, std::size_t row_bytes, std::size_t n, const ActRow* x, std::size_t cols,
+            float* out, std::size_t stride) {
+  std::size_t c = 0;
+  for (; c + kMicroCols <= cols; c += kMicroCols) {
+    micro_f<T, kRows, kMicroCols>(w, row_bytes, n, x + c, out + c * stride, stride);
+  }
+  for (; c < cols; ++c) micro_f<T, kRows, 1>(w, row_bytes, n, x + c, out + c * stride, stride);
+}
+
+template <class T>
+void matmul_f(Bytes w, std::size_t row_bytes, std::size_t n, std::size_t rows, const ActRow* x,
+              std::size_t cols, float* out, std::size_t stride) {
+  std::size_t r = 0;
+  for (; r + kMicroRows <= rows; r += kMicroRows) {
+    rows_f<T, kMicroRows>(w + r * row_bytes, row_bytes, n, x, cols, out + r, stride);
+  }
+  for (; r < rows; ++r) rows_f<T, 1>(w + r * row_bytes, row_bytes, n, x, cols, out + r, stride);
+}
+
+/// Splits a product into tiles: few activation rows are decoded in registers, many share a panel.
+template <void (*kOne)(Bytes, std::size_t, const ActRow*, float*, std::size_t),
+          void (*kTwo)(Bytes, std::size_t, const ActRow*, float*, std::size_t),
+          void (*kTile)(Bytes, std::size_t, std::size_t, const ActRow*, std::size_t, float*,
+                        std::size_t)>
+void matmul_q(Bytes w, std::size_t row_bytes, std::size_t n, std::size_t rows, const ActRow* x,
+              std::size_t cols, float* out, std::size_t stride) {
+  for (std::size_t c = 0; c < cols; c += kColsMax) {
+    const std::size_t count = cols - c < kColsMax ? cols - c : kColsMax;
+    std::size_t r = 0;
+    if (count > 2) {
+      for (; r + kPanelRows <= rows; r += kPanelRows) {
+        kTile(w + r * row_bytes, row_bytes, n, x + c, count, out + c * stride + r, stride);
+      }
+    }
+    for (; r < rows; ++r) {
+      std::size_t i = 0;
+      for (; i + 2 <= count; i += 2) {
+        kTwo(w + r * row_bytes, n, x + c + i, out + (c + i) * stride + r, stride);
+      }
+      if (i < count) kOne(w + r * row_bytes, n, x + c + i, out + (c + i) * stride + r, stride);
+    }
+  }
+}
+
+template <class T>
+void matmul_k(Bytes w, std::size_t row_bytes, std::size_t n, std::size_t rows, const ActRow* x,
+              std::size_t cols, float* out, std::size_t stride) {
+  matmul_q<dot_row_k<T, 1>, dot_row_k<T, 2>, tile_k<T>>(w, row_bytes, n, rows, x, cols, out,
+                                                        stride);
+}
+
+template <class T>
+void matmul_32(Bytes w, std::size_t row_bytes, std::size_t n, std::size_t rows, const ActRow* x,
+               std::size_t cols, float* out, std::size_t stride) {
+  matmul_q<dot_row_32<T, 1>, dot_row_32<T, 2>, tile_32<T>>(w, row_bytes, n, rows, x, cols, out,
+                                                           stride);
+}
+
+void matmul(std::uint32_t type, Bytes w, std::size_t row_bytes, std::size_t n, std::size_t rows,
+            const ActRow* x, std::size_t cols, float* out, std::size_t stride) {
+  switch (static_cast<TensorType>(type)) {
+    case TensorType::f32:
+      return matmul_f<F32>(w, row_bytes, n, rows, x, cols, out, stride);
+    case TensorType::f16:
+      return matmul_f<F16>(w, row_bytes, n, rows, x, cols, out, stride);
+    case TensorType::bf16:
+      return matmul_f<BF16>(w, row_bytes, n, rows, x, cols, out, stride);
+    case TensorType::q4_0:
+      return matmul_32<Q4_0>(w, row_bytes, n, rows, x, cols, out, stride);
+    case TensorType::q4_1:
+      return matmul_32<Q4_1>(w, row_bytes, n, rows, x, cols, out, stride);
+    case TensorType::q5_0:
+      return matmul_32<Q5_0>(w, row_bytes, n, rows, x, cols, out, stride);
+    case TensorType::q5_1:
+      return matmul_32<Q5_1>(w, row_bytes, n, rows, x, cols, out, stride);
+    case TensorType::q8_0:
+      return matmul_32<Q8_0>(w, row_bytes, n, rows, x, cols, out, stride);
+    case TensorType::q4_k:
+      return matmul_k<Q4K>(w, row_bytes, n, rows, x, cols, out, stride);
+    case TensorType::q5_k:
+      return matmul_k<Q5K>(w, row_bytes, n, rows, x, cols, out, stride);
+    case TensorType::q6_k:
+      return matmul_k<Q6K>(w, row_bytes, n, rows, x, cols, out, stride);
+  }
+}
+
+// ---- single rows
+// ---------------------------------------------------------------------------------
+
+template <class T>
+void dequantize_k(Bytes w, std::size_t n, float* out) {
+  for (std::size_t b = 0; b < n / 256; ++b) {
+    Words words[8];
+    float d;
+    float m[8] = {};
+    T::decode(w + b * T::kBytes, words, d, m);
+    for (int k = 0; k < 8; ++k) {
+      std::int16_t q[32];
+      store_words(q, words[k]);
+      for (int i = 0; i < 32; ++i) {
+        out[256 * b + 32 * k + i] = __builtin_fmaf(static_cast<float>(q[i]), d, m[k]);
+      }
+    }
+  }
+}
+
+template <class T>
+void dequantize_32(Bytes w, std::size_t n, float* out) {
+  for (std::size_t b = 0; b < n / 32; ++b) {
+    float d;
+    float m = 0;
+    std::int16_t q[32];
+    store_words(q, T::decode(w + b * T::kBytes, d, m));
+    for (int i = 0; i < 32; ++i) {
+      out[32 * b + i] = __builtin_fmaf(static_cast<float>(q[i]), d, m);
+    }
+  }
+}
+
+template <class T>
+void dequantize_f(Bytes w, std::size_t n, float* out) {
+  for (std::size_t i = 0; i < n; i += 16) {
+    const std::size_t count = n - i < 16 ? n - i : 16;
+    float row[16];
+    store(row, decode_tail<T>(w + i * T::kBytes, count));
+    __builtin_memcpy(out + i, row, count * sizeof(float));
+  }
+}
+
+void dequantize(std::uint32_t type, Bytes w, std::size_t n, float* out) {
+  switch (static_cast<TensorType>(type)) {
+    case TensorType::f32:
+      return dequantize_f<F32>(w, n, out);
+    case TensorType::f16:
+      return dequantize_f<F16>(w, n, out);
+    case TensorType::bf16:
+      return dequantize_f<BF16>(w, n, out);
+    case TensorType::q4_0:
+      return dequantize_32<Q4_0>(w, n, out);
+    case TensorType::q4_1:
+      return dequantize_32<Q4_1>(w, n, out);
+    case TensorType::q5_0:
+      return dequantize_32<Q5_0>(w, n, out);
+    case TensorType::q5_1:
+      return dequantize_32<Q5_1>(w, n, out);
+    case TensorType::q8_0:
+      return dequantize_32<Q8_0>(w, n, out);
+    case TensorType::q4_k:
+      return dequantize_k<Q4K>(w, n, out);
+    case TensorType::q5_k:
+      return dequantize_k<Q5K>(w, n, out);
+    case TensorType::q6_k:
+      return dequantize_k<Q6K>(w, n, out);
+  }
+}
+
+float quantize(const float* x, std::size_t n, std::int16_t* q, float* sums) {
+  Floats peak = set(0);
+  for (std::size_t i = 0; i < n; i += 16) peak = max(abs(load(x + i)), peak);
+  const float top = largest(peak);
+  const bool usable = top > 0 && top <= 3.0e38f;
+  const Floats inverse = set(usable ? 32767.0f / top : 0);
+  for (std::size_t b = 0; b < n / 32; ++b) {
+    store_rounded(q + 32 * b, mul(load(x + 32 * b), inverse));
+    store_rounded(q + 32 * b + 16, mul(load(x + 32 * b + 16), inverse));
+    const Ints total = dot(ints_zero(), load_words(q + 32 * b), both(1, 1));
+    sums[b] = sum(to_floats(total));
+  }
+  return usable ? top / 32767.0f : 0;
+}
+
+/// f(i) for each whole 16, tail(i, count) for the rest.
+template <class Body, class Tail>
+inline void for_lanes(std::size_t n, Body body, Tail tail) {
+  std::size_t i = 0;
+  for (; i + 16 <= n; i += 16) body(i);
+  if (i < n) tail(i, n - i);
+}
+
+inline Floats load_tail(const float* p, std::size_t count) {
+  return decode_tail<F32>(reinterpret_cast<Bytes>(p), count);
+}
+
+inline void store_tail(float* p, Floats x, std::size_t count) {
+  float row[16];
+  store(row, x);
+  __builtin_memcpy(p, row, count * sizeof(float));
+}
+
+void rms_norm(const float* x, const float* weight, std::size_t n, float eps, float* out) {
+  Floats squares = set(0);
+  for_lanes(
+      n, [&](std::size_t i) { squares = fma(load(x + i), load(x + i), squares); },
+      [&](std::size_t i, std::size_t count) {
+        const Floats v = load_tail(x + i, count);
+        squares = fma(v, v, squares);
+      });
+  const float mean = sum(squares) / static_cast<float>(n);
+  const Floats factor = set(1.0f / __builtin_sqrtf(mean + eps));
+  for_lanes(
+      n, [&](std::size_t i) { store(out + i, mul(mul(load(x + i), factor), load(weight + i))); },
+      [&](std::size_t i, std::size_t count) {
+        const Floats y = mul(mul(load_tail(x + i, count), factor), load_tail(weight + i, count));
+        store_tail(out + i, y, count);
+      });
+}
+
+void add(float* y, const float* x, std::size_t n) {
+  for_lanes(
+      n, [&](std::size_t i) { store(y + i, add(load(y + i), load(x + i))); },
+      [&](std::size_t i, std::size_t count) {
+        store_tail(y + i, add(load_tail(y + i, count), load_tail(x + i, count)), count);
+      });
+}
+
+void add_scaled(float* y, const float* x, float a, std::size_t n) {
+  const Floats factor = set(a);
+  for_lanes(
+      n, [&](std::size_t i) { store(y + i, fma(load(x + i), factor, load(y + i))); },
+      [&](std::size_t i, std::size_t count) {
+        store_tail(y + i, fma(load_tail(x + i, count), factor, load_tail(y + i, count)), count);
+      });
+}
+
+/// e^x within 2 units in the last place (polynomial of the Cephes library), 0 below -87.
+inline Floats exponential(Floats x) {
+  const Floats clamped = min(max(x, set(-87.3f)), set(88.3f));
+  const Floats n = round(mul(clamped, set(1.44269504088896341f)));
+  Floats r = fma(n, set(-0.693359375f), clamped);
+  r = fma(n, set(2.12194440e-4f), r);
+  Floats p = set(1.9875691500e-4f);
+  p = fma(p, r, set(1.3981999507e-3f));
+  p = fma(p, r, set(8.3334519073e-3f));
+  p = fma(p, r, set(4.1665795894e-2f));
+  p = fma(p, r, set(1.6666665459e-1f));
+  p = fma(p, r, set(5.0000001201e-1f));
+  return mul(add(fma(p, mul(r, r), r), set(1.0f)), power_of_two(n));
+}
+
+inline Floats silu_mul_lanes(Floats gate, Floats up) {
+  const Floats bottom = add(exponential(mul(gate, set(-1.0f))), set(1.0f));
+  return mul(div(gate, bottom), up);
+}
+
+void silu_mul(float* gate, const float* up, std::size_t n) {
+  for_lanes(
+      n, [&](std::size_t i) { store(gate + i, silu_mul_lanes(load(gate + i), load(up + i))); },
+      [&](std::size_t i, std::size_t count) {
+        store_tail(gate + i, silu_mul_lanes(load_tail(gate + i, count), load_tail(up + i, count)),
+                   count);
+      });
+}
+
+void score(const float* q, const float* k, std::size_t stride, std::size_t count, std::size_t dim,
+           float scale, float* scores) {
+  for (std::size_t i = 0; i < count; ++i) {
+    const float* key = k + i * stride;
+    Floats acc = set(0);
+    for_lanes(
+        dim, [&](std::size_t j) { acc = fma(load(q + j), load(key + j), acc); },
+        [&](std::size_t j, std::size_t tail) {
+          acc = fma(load_tail(q + j, tail), load_tail(key + j, tail), acc);
+        });
+    scores[i] = sum(acc) * scale;
+  }
+}
+
+void softmax(float* x, std::size_t n) {
+  float top = x[0];
+  for (std::size_t i = 1; i < n; ++i) top = x[i] > top ? x[i] : top;
+  const Floats shift = set(-top);
+  Floats total = set(0);
+  for_lanes(
+      n,
+      [&](std::size_t i) {
+        const Floats e = exponential(add(load(x + i), shift));
+        store(x + i, e);
+        total = add(total, e);
+      },
+      [&](std::size_t i, std::size_t count) {
+        store_tail(x + i, exponential(add(load_tail(x + i, count), shift)), count);
+        total = add(total, load_tail(x + i, count));
+      });
+  const Floats inverse = set(1.0f / sum(total));
+  for_lanes(
+      n, [&](std::size_t i) { store(x + i, mul(load(x + i), inverse)); },
+      [&](std::size_t i, std::size_t count) {
+        store_tail(x + i, mul(load_tail(x + i, count), inverse), count);
+      });
+}
+
+void mix(const float* p, const float* v, std::size_t stride, std::size_t count, std::size_t dim,
+         float* out) {
+  for_lanes(
+      dim,
+      [&](std::size_t j) {
+        Floats acc = load(out + j);
+        for (std::size_t i = 0; i < count; ++i) acc = fma(set(p[i]), load(v + i * stride + j), acc);
+        store(out + j, acc);
+      },
+      [&](std::size_t j, std::size_t tail) {
+        Floats acc = load_tail(out + j, tail);
+        for (std::size_t i = 0; i < count; ++i) {
+          acc = fma(set(p[i]), load_tail(v + i * stride + j, tail), acc);
+        }
+        store_tail(out + j, acc, tail);
+      });
+}
+
+constexpr Kernels make_table(const char* name) {
+  return {name,       matmul,   dequantize, quantize, rms_norm, add,
+          add_scaled, silu_mul, score,      softmax,  mix};
+}

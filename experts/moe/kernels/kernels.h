@@ -1,0 +1,69 @@
+// The arithmetic of the engine as a table of functions, one table per instruction set.
+//
+// All tables compute the same numbers, bit for bit: sums run over 16 lanes in one fixed order,
+// integer parts are exact, and every multiply-add is fused. So an answer depends neither on the
+// machine nor on how many rows were computed together; tests compare with ==.
+//
+// Activations against quantised weights are rounded once per row to 16-bit integers with one scale.
+// The products with the integers of a weight block are summed exactly in 32 bits, which 16 bits
+// times the widest block (Q6_K: 4096) just allows; the rounding error is below llama.cpp's 8-bit
+// blocks by a factor of more than 1,000 in the mean square.
+//
+// Plain C types only: the files that implement this are compiled for newer processors.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+namespace moe {
+
+/// One activation row, in the forms the weight types read.
+struct ActRow {
+  const float* f32 = nullptr;       // [n] for F32, F16 and BF16 weights
+  const std::int16_t* q = nullptr;  // [n] for quantised weights: round(f32 / scale)
+  const float* sums = nullptr;      // [n / 32] sum of q over each 32: for types with a minimum
+  float scale = 0;
+};
+
+struct Kernels {
+  const char* name;
+
+  /// out[c * stride + r] = <w_r, x_c> for weight rows r and activation rows c. `type` is a runnable
+  /// TensorType, n a multiple of its block. Each result is independent of w_rows and x_rows.
+  void (*matmul)(std::uint32_t type, const unsigned char* w, std::size_t row_bytes, std::size_t n,
+                 std::size_t w_rows, const ActRow* x, std::size_t x_rows, float* out,
+                 std::size_t stride);
+
+  /// One weight row as floats.
+  void (*dequantize)(std::uint32_t type, const unsigned char* w, std::size_t n, float* out);
+
+  /// Fills q [n] and sums [n / 32], returns the scale. n is a multiple of 32.
+  float (*quantize)(const float* x, std::size_t n, std::int16_t* q, float* sums);
+
+  /// out = x / sqrt(mean(x^2) + eps) * weight; out may be x.
+  void (*rms_norm)(const float* x, const float* weight, std::size_t n, float eps, float* out);
+
+  void (*add)(float* y, const float* x, std::size_t n);                  // y += x
+  void (*add_scaled)(float* y, const float* x, float a, std::size_t n);  // y += a x
+  void (*silu_mul)(float* gate, const float* up, std::size_t n);         // gate = silu(gate) up
+
+  /// scores[i] = <q, k_i> * scale for `count` keys, `stride` floats apart.
+  void (*score)(const float* q, const float* k, std::size_t stride, std::size_t count,
+                std::size_t dim, float scale, float* scores);
+  void (*softmax)(float* x, std::size_t n);
+  /// out[dim] += sum over i, in order, of p[i] * v_i.
+  void (*mix)(const float* p, const float* v, std::size_t stride, std::size_t count,
+              std::size_t dim, float* out);
+};
+
+extern const Kernels kPortable;
+extern const Kernels kAvx2;    // AVX2, FMA, F16C
+extern const Kernels kAvx512;  // AVX-512 F, BW, VL, DQ, VNNI
+
+/// The best table that this processor runs; the choice is made once.
+const Kernels& pick_kernels();
+
+/// Whether this processor can run `kernels`; tests compare all that can.
+bool can_run(const Kernels& kernels);
+
+}  // namespace moe

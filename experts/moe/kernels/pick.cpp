@@ -1,0 +1,25 @@
+#include "experts/moe/kernels/kernels.h"
+
+namespace moe {
+
+bool can_run(const Kernels& kernels) {
+  if (&kernels == &kPortable) return true;
+#if defined(__x86_64__)
+  const bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
+                    __builtin_cpu_supports("f16c");
+  if (&kernels == &kAvx2) return avx2;
+  if (&kernels == &kAvx512) {
+    return avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+           __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq") &&
+           __builtin_cpu_supports("avx512vnni");
+  }
+#endif
+  return false;
+}
+
+const Kernels& pick_kernels() {
+  static const Kernels& best = can_run(kAvx512) ? kAvx512 : can_run(kAvx2) ? kAvx2 : kPortable;
+  return best;
+}
+
+}  // namespace moe
