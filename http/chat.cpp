@@ -1,0 +1,139 @@
+#include "http/chat.h"
+
+#include "http/net_thread.h"
+#include "http/sse.h"
+
+namespace http {
+
+namespace asio = boost::asio;
+
+namespace {
+
+/// Names the decision, the caller's limits and who may answer; a problem when that is nobody we
+/// know.
+std::optional<Problem> complete(Session& session, router::Query& query) {
+  query.id = "dec_";
+  query.id.append(session.sortable());
+  query.seed = session.thread().chance()();
+  query.unix_us = session.began_unix_us();
+  query.call.request_id = session.request_id();
+  query.call.deadline = session.deadline();
+  const std::string& explain = session.request().explain;
+  query.knobs.explain |= explain == "1" || explain == "true";
+  const Doors& doors = session.thread().doors();
+  const bool known =
+      query.expert.empty() ? doors.knows_pool(query.pool) : doors.knows_expert(query.expert);
+  if (known) return std::nullopt;
+  Problem problem;
+  problem.fault = Fault::model_not_found;
+  problem.param = "model";
+  problem.message =
+      "the model `" + query.model + "` does not exist; GET /v1/models lists those that do";
+  return problem;
+}
+
+void add_decision_fields(Session& session, const router::Query& query) {
+  Response& response = session.response();
+  response.add("x-skillyard-decision", query.id);
+  if (query.expert.empty()) {
+    response.add("x-skillyard-policy", std::to_string(session.thread().doors().policy_version()));
+  }
+}
+
+/// Why there is no answer.
+Problem reason_for_none(const Session& session, const NetThread& thread,
+                        const aggregator::Answer& answer) {
+  if (!session.overdue()) return problem_of(answer);
+  Problem problem;
+  problem.fault = thread.draining() ? Fault::draining : Fault::deadline;
+  problem.message = thread.draining() ? "the service is shutting down"
+                                      : "the request took longer than its total deadline";
+  return problem;
+}
+
+/// A reply in one piece, good or bad. Returns the code of the problem, empty when it is good.
+std::string_view reply_whole(Session& session, const router::Query& query,
+                             aggregator::Answer& answer) {
+  Response& response = session.response();
+  if (answer.ok()) {
+    experts::Reply& reply = answer.replies[answer.chosen];
+    response.add("x-skillyard-expert", reply.expert);
+    if (query.knobs.explain) add_explanation(reply.wire, explanation_of(answer, query));
+    response.body = std::move(reply.wire);
+    return {};
+  }
+  const experts::Reply* reply = culprit(answer);
+  if (reply != nullptr) response.add("x-skillyard-expert", reply->expert);
+  if (reply != nullptr && passed_on(*reply) && !session.overdue()) {
+    response.status = reply->status;
+    response.body = reply->wire;
+    return experts::name_of(reply->outcome);
+  }
+  const Problem problem = reason_for_none(session, session.thread(), answer);
+  fill(response, problem);
+  return code_of(problem.fault);
+}
+
+std::string_view reply_in_stream(Session& session, const router::Query& query, EventStream& stream,
+                                 aggregator::Answer& answer) {
+  if (answer.ok()) {
+    stream.end(query.knobs.explain ? explanation_of(answer, query) : std::string());
+    return {};
+  }
+  if (!session.stream_begun()) return reply_whole(session, query, answer);
+  const Problem problem = reason_for_none(session, session.thread(), answer);
+  stream.fail(problem);
+  return code_of(problem.fault);
+}
+
+void record(Session& session, const router::Query& query, const aggregator::Answer& answer,
+            std::string_view error, double first_event_s) {
+  ChatRecord record;
+  record.requested = query.expert.empty() ? std::string_view(query.pool) : query.expert;
+  if (answer.ok()) record.served = answer.reply().expert;
+  record.error = error;
+  const auto taken = Session::Clock::now() - session.began();
+  record.seconds = std::chrono::duration<double>(taken).count();
+  record.first_byte_seconds = first_event_s;
+  if (answer.usage.known) {
+    record.prompt_tokens = answer.usage.prompt_tokens;
+    record.completion_tokens = answer.usage.completion_tokens;
+  }
+  session.thread().metrics().count_chat(record);
+}
+
+}  // namespace
+
+std::optional<Problem> read_query(Session& session, router::Query& query) {
+  auto problem = session.thread().chat_reader().read(session.request().body, query);
+  if (!problem) problem = complete(session, query);
+  return problem;
+}
+
+asio::awaitable<void> answer_chat(Session& session) {
+  router::Query query;
+  if (const auto problem = read_query(session, query)) {
+    fill(session.response(), *problem);
+    ChatRecord refused;
+    refused.requested = "other";
+    refused.error = code_of(problem->fault);
+    session.thread().metrics().count_chat(refused);
+    co_return;
+  }
+  add_decision_fields(session, query);
+  const Doors& doors = session.thread().doors();
+  if (!query.call.stream) {
+    aggregator::Answer answer = co_await doors.answer(query, nullptr);
+    const std::string_view error = reply_whole(session, query, answer);
+    record(session, query, answer, error, -1);
+    co_return;
+  }
+  session.response().content_type = "text/event-stream";
+  session.response().fields.append("cache-control: no-cache\r\nx-accel-buffering: no\r\n");
+  EventStream stream(session);
+  aggregator::Answer answer = co_await doors.answer(query, &stream);
+  const std::string_view error = reply_in_stream(session, query, stream, answer);
+  record(session, query, answer, error, stream.first_event_seconds());
+}
+
+}  // namespace http

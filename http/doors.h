@@ -1,0 +1,49 @@
+// What the edge asks of the rest of the house. `main` fills one set per net thread; tests fill it
+// with fakes.
+#pragma once
+
+#include <boost/asio/awaitable.hpp>
+#include <cstdint>
+#include <functional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "aggregator/answer.h"
+#include "experts/expert.h"
+#include "router/decision.h"
+#include "router/query.h"
+
+namespace http {
+
+/// One line of GET /v1/models.
+struct Model {
+  std::string id;
+  std::string owned_by;
+  std::int64_t created_s = 0;  // Unix time
+};
+
+/// All of them are called on the net thread they were made for and, but for `answer`, do not block.
+struct Doors {
+  /// The corridor. `query` and `sink` outlive the coroutine; sink is null unless query.call.stream.
+  /// Cancelled when the client goes away or the deadline passes.
+  std::function<boost::asio::awaitable<aggregator::Answer>(const router::Query& query,
+                                                           experts::Sink* sink)>
+      answer;
+
+  /// The decision alone; asks nobody.
+  std::function<router::LoggedRoute(const router::Query& query)> route;
+
+  std::function<bool(std::string_view name)> knows_expert;
+  std::function<bool(std::string_view name)> knows_pool;  // "auto" included
+  std::function<std::vector<Model>()> models;             // experts, then `skillyard/<pool>` names
+  std::function<std::uint64_t()> policy_version;          // of the snapshot that runs now; 0: none
+
+  /// Empty when the service can take requests, else why not.
+  std::function<std::string()> unready;
+
+  /// Appends the other rooms' metrics in Prometheus' text format; may be empty.
+  std::function<void(std::string& out)> metrics;
+};
+
+}  // namespace http

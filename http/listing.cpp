@@ -1,0 +1,76 @@
+#include "http/listing.h"
+
+#include <nlohmann/json.hpp>
+
+#include "http/chat.h"
+#include "http/net_thread.h"
+#include "http/route_json.h"
+
+namespace http {
+
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+/// Bytes that are not UTF-8 (an expert's name from a file) become U+FFFD instead of an exception.
+std::string text_of(const Json& json) {
+  return json.dump(-1, ' ', false, Json::error_handler_t::replace);
+}
+
+Json json_of(const Model& model) {
+  return {{"id", model.id},
+          {"object", "model"},
+          {"created", model.created_s},
+          {"owned_by", model.owned_by}};
+}
+
+}  // namespace
+
+void list_models(Session& session) {
+  Json list = Json::array();
+  for (const Model& model : session.thread().doors().models()) list.push_back(json_of(model));
+  session.response().body = text_of({{"object", "list"}, {"data", std::move(list)}});
+}
+
+void show_model(Session& session) {
+  for (const Model& model : session.thread().doors().models()) {
+    if (model.id != session.argument()) continue;
+    session.response().body = text_of(json_of(model));
+    return;
+  }
+  Problem problem;
+  problem.fault = Fault::model_not_found;
+  problem.param = "model";
+  problem.message = "the model `" + session.argument() + "` does not exist";
+  fill(session.response(), problem);
+}
+
+void explain_route(Session& session) {
+  router::Query query;
+  if (const auto problem = read_query(session, query)) return fill(session.response(), *problem);
+  Json body = {{"object", "skillyard.route"}, {"id", query.id}, {"model", query.model}};
+  body.update(json_of(session.thread().doors().route(query)));
+  session.response().body = text_of(body);
+}
+
+void report_live(Session& session) {
+  session.response().body = R"({"status":"ok"})";
+}
+
+void report_ready(Session& session) {
+  const std::string why = session.thread().draining() ? "the service is shutting down"
+                                                      : session.thread().doors().unready();
+  if (!why.empty()) session.response().status = 503;
+  Json body = {{"status", why.empty() ? "ready" : "not_ready"}};
+  if (!why.empty()) body["reason"] = why;
+  session.response().body = text_of(body);
+}
+
+void report_metrics(Session& session) {
+  Response& response = session.response();
+  response.content_type = "text/plain; version=0.0.4; charset=utf-8";
+  session.thread().all_metrics().write(response.body);
+  if (session.thread().doors().metrics) session.thread().doors().metrics(response.body);
+}
+
+}  // namespace http

@@ -1,0 +1,47 @@
+// Every limit of the edge. The initialisers are the documented defaults.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <string>
+
+namespace http {
+
+struct Options {
+  std::string address = "127.0.0.1";  // numeric IPv4 or IPv6 address to listen on
+  std::uint16_t port = 8300;          // 0: any free port
+  int net_threads = 1;                // each with its own event loop and its own listening socket
+
+  std::size_t connections_max = 16'384;  // over all net threads; one more is told 503 and closed
+  std::size_t header_bytes_max = 16 * 1024;
+  std::size_t target_bytes_max = 2 * 1024;
+  std::size_t fields_max = 100;                   // header fields and trailer fields of a request
+  std::size_t body_bytes_max = 16 * 1024 * 1024;  // of one request
+  std::size_t bodies_bytes_max = 256 * 1024 * 1024;  // of all requests of one net thread together
+  std::size_t read_bytes = 4 * 1024;                 // input buffer of an idle connection
+  std::size_t read_bytes_max = 64 * 1024;            // while a large body comes in
+  std::size_t linger_bytes_max = 1024 * 1024;        // unread input swallowed after an error reply
+
+  int head_ms_max = 10'000;    // first byte of a request (or connect) to the end of its header
+  int body_ms_max = 60'000;    // end of the header to the end of the body
+  int idle_ms_max = 75'000;    // between two requests of a connection
+  int write_ms_max = 30'000;   // without a byte taken by the client
+  int total_ms_max = 600'000;  // header complete to the end of the reply; the Call's deadline
+  int linger_ms_max = 1'000;   // swallowing unread input before a close
+  int drain_ms_max = 30'000;   // what runs may finish after SIGTERM
+  int sweep_ms = 200;          // how late a deadline or a vanished client may be noticed
+  int heartbeat_ms = 5'000;    // comment line in a stream that has nothing to say
+
+  int json_depth_max = 64;
+  std::size_t json_members_max = 128;  // top-level members of a request object
+  std::size_t model_bytes_max = 256;
+  std::size_t messages_max = 4'096;
+  std::size_t text_head_bytes = 2'048;            // what the router reads of a long text: its head
+  std::size_t text_tail_bytes = 2'048;            // and its tail
+  std::size_t json_kept_bytes_max = 1024 * 1024;  // a parser that grew beyond this is replaced
+  bool strict = false;  // unknown request fields are refused instead of passed on
+
+  std::size_t series_max = 256;  // label sets per metric and net thread; more fold to `other`
+};
+
+}  // namespace http

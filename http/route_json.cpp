@@ -1,0 +1,57 @@
+#include "http/route_json.h"
+
+#include <nlohmann/json.hpp>
+
+namespace http {
+
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+Json json_of(const router::Candidate& candidate, const std::string& name) {
+  return {{"expert", name},
+          {"eligible", candidate.bar == router::Bar::none},
+          {"barred_by", candidate.bar == router::Bar::none ? Json() : Json(name_of(candidate.bar))},
+          {"p_correct", candidate.p_correct},
+          {"p_correct_interval", {candidate.p_lo, candidate.p_hi}},
+          {"utility", candidate.utility},
+          {"cost_microusd", candidate.cost_microusd},
+          {"skill_term", candidate.skill_term},
+          {"local_term", candidate.local_term},
+          {"support", candidate.support}};
+}
+
+/// A number that does not index its list is our bug, but no reason to fail a report.
+std::string named(const std::vector<std::string>& names, std::uint32_t index) {
+  return index < names.size() ? names[index] : "#" + std::to_string(index);
+}
+
+}  // namespace
+
+Json json_of(const router::LoggedRoute& logged) {
+  const router::Route& route = logged.route;
+  Json skills = Json::array();
+  for (const router::SkillShare& skill : route.skills) {
+    skills.push_back({{"skill", named(logged.skills, skill.skill)}, {"share", skill.share}});
+  }
+  Json candidates = Json::array();
+  Json chosen = Json::array();
+  for (const router::Candidate& candidate : route.candidates) {
+    const std::string name = named(logged.experts, candidate.expert);
+    if (chosen.size() < route.k && candidate.bar == router::Bar::none) chosen.push_back(name);
+    candidates.push_back(json_of(candidate, name));
+  }
+  return {{"experts", std::move(chosen)},
+          {"k", route.k},
+          {"reason", name_of(route.reason)},
+          {"abstained", route.abstained},
+          {"gain_lo", route.gain_lo},
+          {"general", route.general},
+          {"propensity", route.propensity},
+          {"policy_version", route.policy_version},
+          {"features_hash", std::to_string(route.features_hash)},
+          {"skills", std::move(skills)},
+          {"candidates", std::move(candidates)}};
+}
+
+}  // namespace http

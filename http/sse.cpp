@@ -1,0 +1,79 @@
+#include "http/sse.h"
+
+#include <charconv>
+
+#include "http/json_text.h"
+
+namespace http {
+
+namespace asio = boost::asio;
+
+namespace {
+
+/// The text of a string member as written, for values that need no unescaping (ids, names).
+std::string_view string_member(std::string_view json, std::string_view key) {
+  std::string pattern = "\"";
+  pattern.append(key).append("\":");
+  auto at = json.find(pattern);
+  if (at == std::string_view::npos) return {};
+  at = json.find_first_not_of(' ', at + pattern.size());
+  if (at == std::string_view::npos || json[at] != '"') return {};
+  const auto end = json.find('"', at + 1);
+  return end == std::string_view::npos ? std::string_view() : json.substr(at + 1, end - at - 1);
+}
+
+}  // namespace
+
+ChunkIdentity identity_of(std::string_view events) {
+  // The members that are wanted stand before the choices, and a choice's text could imitate them.
+  const std::string_view event = events.substr(0, events.find("\"choices\""));
+  ChunkIdentity identity;
+  identity.id = string_member(event, "id");
+  identity.model = string_member(event, "model");
+  const auto at = event.find("\"created\":");
+  if (at != std::string_view::npos) {
+    const auto digits = event.find_first_not_of(' ', at + 10);
+    if (digits != std::string_view::npos) {
+      std::from_chars(event.data() + digits, event.data() + event.size(), identity.created_s);
+    }
+  }
+  return identity;
+}
+
+EventStream::EventStream(Session& session) : session_(session) {
+  session.announce_stream();
+}
+
+asio::awaitable<bool> EventStream::write(std::string_view events) {
+  if (first_event_s_ < 0) {
+    first_event_s_ =
+        std::chrono::duration<double>(Session::Clock::now() - session_.began()).count();
+    identity_ = identity_of(events);
+    if (!session_.stream_begun() && !identity_.model.empty()) {
+      session_.response().add("x-skillyard-expert", identity_.model);
+    }
+  }
+  if (session_.push(events)) co_return true;
+  co_return co_await session_.flush();
+}
+
+void EventStream::end(std::string_view explanation) {
+  std::string last;
+  if (!explanation.empty()) {
+    last.append(R"(data: {"id":)");
+    append_string(last, identity_.id);
+    last.append(R"(,"object":"chat.completion.chunk","created":)");
+    append_number(last, identity_.created_s);
+    last.append(R"(,"model":)");
+    append_string(last, identity_.model);
+    last.append(R"(,"choices":[],"skillyard":)").append(explanation).append("}\n\n");
+  }
+  last.append("data: [DONE]\n\n");
+  session_.finish(last);
+}
+
+void EventStream::fail(const Problem& problem) {
+  session_.finish("data: " + body_of(problem) + "\n\n");
+}
+
+}  // namespace http

@@ -1,0 +1,47 @@
+// A chat reply as server-sent events
+// (https://html.spec.whatwg.org/multipage/server-sent-events.html) with OpenAI's end mark.
+#pragma once
+
+#include <boost/asio/awaitable.hpp>
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+#include "experts/expert.h"
+#include "http/session.h"
+
+namespace http {
+
+/// What the first chunk said about the whole reply.
+struct ChunkIdentity {
+  std::string id, model;
+  std::int64_t created_s = 0;
+};
+
+/// Reads `id`, `model` and `created` of the first event's object; what is not there stays empty.
+ChunkIdentity identity_of(std::string_view events);
+
+/// The sink of one streamed chat reply. The first write opens the stream: its head carries the
+/// fields of session.response() and `x-skillyard-expert`, unless a heartbeat had to go first.
+class EventStream final : public experts::Sink {
+ public:
+  explicit EventStream(Session& session);
+
+  boost::asio::awaitable<bool> write(std::string_view events) override;
+
+  /// The good end: `data: [DONE]`, behind a last chunk with the `skillyard` object if there is one.
+  void end(std::string_view explanation);
+
+  /// The bad end, in band; without [DONE], which would call the half answer whole.
+  void fail(const Problem& problem);
+
+  /// -1: no event yet.
+  double first_event_seconds() const { return first_event_s_; }
+
+ private:
+  Session& session_;
+  ChunkIdentity identity_;
+  double first_event_s_ = -1;
+};
+
+}  // namespace http
