@@ -9,7 +9,15 @@
 
 namespace aggregator {
 
-enum class Mode : std::uint8_t { none /* nobody answered */, single, plurality, weighted, fused, synthesised, best_of };
+enum class Mode : std::uint8_t {
+  none /* nobody answered */,
+  single,
+  plurality,
+  weighted,
+  fused,
+  synthesised,
+  best_of
+};
 
 struct Answer {
   Mode mode = Mode::none;
@@ -17,10 +25,11 @@ struct Answer {
   std::vector<experts::Reply> replies;  // every call that was made, fallbacks included, in order
   experts::Usage usage;                 // sum over the replies
   std::int64_t cost_microusd = 0;       // sum over the replies
-  float confidence = 0;                 // posterior probability that the answer is right; 0: not estimated
+  float confidence = 0;  // posterior probability that the answer is right; 0: not estimated
   std::string decision_id;
 
   bool ok() const { return mode != Mode::none; }
+
   const experts::Reply& reply() const { return replies[chosen]; }
 };
 
