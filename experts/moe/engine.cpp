@@ -1,0 +1,406 @@
+#include "experts/moe/engine.h"
+
+#include <algorithm>
+#include <atomic>
+#include <cmath>
+#include <condition_variable>
+#include <deque>
+#include <list>
+#include <mutex>
+#include <set>
+#include <stdexcept>
+#include <thread>
+
+#include "experts/moe/forward.h"
+#include "experts/moe/prefix_cache.h"
+
+namespace moe {
+
+namespace {
+
+struct Sequence {
+  std::uint64_t id = 0;
+  Request request;
+  std::vector<std::int32_t> tokens;  // prompt and reply
+  std::size_t computed = 0;          // positions whose keys and values are stored
+  std::vector<std::uint32_t> pages;
+  PrefixCache::NodeId node = PrefixCache::kRoot;
+  std::size_t pages_stored = 0;  // in the prefix cache
+  Ending ending;
+
+  bool reusable() const {
+    return request.gate.select == Select::model && request.gate.mask == nullptr;
+  }
+};
+
+std::size_t pages_for(std::size_t positions) {
+  return (positions + kPagePositions - 1) / kPagePositions;
+}
+
+int thread_count(int wanted) {
+  return wanted > 0 ? wanted : std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
+}
+
+/// Every running reply needs a row in each step.
+EngineOptions checked(EngineOptions options) {
+  options.rows_per_step_max = std::max(1, options.rows_per_step_max);
+  options.sequences_max = std::clamp(options.sequences_max, 1, options.rows_per_step_max);
+  return options;
+}
+
+std::size_t page_count(const Model& model, const EngineOptions& options) {
+  const std::size_t page = KvCache::Shape::of(model.config).page_bytes();
+  const std::size_t useful = pages_for(static_cast<std::size_t>(model.config.context)) *
+                             static_cast<std::size_t>(options.sequences_max);
+  const std::size_t count = std::min(options.kv_bytes_max / page, useful);
+  if (count == 0) {
+    throw std::runtime_error("kv_bytes_max is " + std::to_string(options.kv_bytes_max) +
+                             ", below one page of " + std::to_string(page) + " bytes");
+  }
+  return count;
+}
+
+}  // namespace
+
+class Engine::Loop {
+ public:
+  Loop(const Model& model, const EngineOptions& options)
+      : model_(model),
+        options_(options),
+        cache_(KvCache::Shape::of(model.config), page_count(model, options)),
+        prefixes_(cache_),
+        team_(thread_count(options.threads)),
+        forward_(model, cache_, team_, pick_kernels(), options.rows_per_step_max) {
+    forward_.trace_into(&routes_);
+    thread_ = std::thread([this] { run(); });
+  }
+
+  ~Loop() {
+    {
+      const std::scoped_lock lock(mutex_);
+      stopping_ = true;
+    }
+    wake_.notify_one();
+    thread_.join();
+  }
+
+  Ticket submit(Request request) {
+    const Refusal refusal = check(request);
+    const std::scoped_lock lock(mutex_);
+    const Refusal final_refusal = refusal != Refusal::none ? refusal
+                                  : stopping_              ? Refusal::stopping
+                                  : waiting_.size() >= static_cast<std::size_t>(options_.queue_max)
+                                      ? Refusal::queue_full
+                                      : Refusal::none;
+    if (final_refusal != Refusal::none) {
+      ++stats_.refused;
+      return {final_refusal, 0};
+    }
+    Sequence sequence;
+    sequence.id = ++last_id_;
+    sequence.tokens = request.prompt;
+    sequence.ending.prompt_tokens = static_cast<int>(request.prompt.size());
+    sequence.request = std::move(request);
+    waiting_.push_back(std::move(sequence));
+    wake_.notify_one();
+    return {Refusal::none, last_id_};
+  }
+
+  void cancel(std::uint64_t id) {
+    const std::scoped_lock lock(mutex_);
+    cancelled_.insert(id);
+    wake_.notify_one();
+  }
+
+  EngineStats stats() const {
+    const std::scoped_lock lock(mutex_);
+    EngineStats stats = stats_;
+    stats.waiting = static_cast<int>(waiting_.size());
+    return stats;
+  }
+
+ private:
+  Refusal check(const Request& request) const {
+    if (request.prompt.empty() || request.tokens_max < 1 || !request.choose || !request.finish) {
+      return Refusal::malformed;
+    }
+    for (const std::int32_t token : request.prompt) {
+      if (token < 0 || token >= model_.config.vocabulary) return Refusal::malformed;
+    }
+    const std::size_t positions =
+        request.prompt.size() + static_cast<std::size_t>(request.tokens_max);
+    const bool fits = positions <= static_cast<std::size_t>(model_.config.context) &&
+                      pages_for(positions) <= cache_.pages();
+    return fits ? Refusal::none : Refusal::too_long;
+  }
+
+  void run() {
+    while (collect()) {
+      const std::size_t prompts = plan_rows();
+      if (rows_.empty()) continue;
+      forward_.run(rows_);
+      deliver();
+      const std::scoped_lock lock(mutex_);
+      count_step(prompts);
+    }
+    finish_all();
+  }
+
+  /// Waits for work, drops what was cancelled, admits what fits. False: shutting down.
+  bool collect() {
+    std::vector<Sequence> dropped;
+    {
+      std::unique_lock lock(mutex_);
+      wake_.wait(lock, [&] { return stopping_ || !waiting_.empty() || !running_.empty(); });
+      if (stopping_) return false;
+      for (auto it = waiting_.begin(); it != waiting_.end();) {
+        if (cancelled_.contains(it->id)) {
+          dropped.push_back(std::move(*it));
+          it = waiting_.erase(it);
+        } else {
+          ++it;
+        }
+      }
+      for (auto it = running_.begin(); it != running_.end();) {
+        const auto next = std::next(it);
+        if (cancelled_.contains(it->id)) {
+          release(*it);
+          dropped.push_back(std::move(*it));
+          running_.erase(it);
+        }
+        it = next;
+      }
+      cancelled_.clear();
+      while (!waiting_.empty() &&
+             running_.size() < static_cast<std::size_t>(options_.sequences_max) &&
+             admit(waiting_.front())) {
+        running_.push_back(std::move(waiting_.front()));
+        waiting_.pop_front();
+      }
+      refresh_gauges();
+    }
+    for (Sequence& sequence : dropped) end(sequence, EndReason::cancelled);
+    return true;
+  }
+
+  /// Gives a sequence all the pages it can ever need; false when they are not there yet.
+  bool admit(Sequence& sequence) {
+    const std::size_t prompt = sequence.tokens.size();
+    const std::size_t total =
+        pages_for(prompt + static_cast<std::size_t>(sequence.request.tokens_max));
+    PrefixCache::Match match;
+    if (options_.prefix_reuse && sequence.reusable()) {
+      // The last token of the prompt is always computed: its logits are wanted.
+      match = prefixes_.find(sequence.tokens, (prompt - 1) / kPagePositions);
+    }
+    const std::size_t needed = total - match.pages.size();
+    if (cache_.pages_free() + prefixes_.evictable() < needed) {
+      for (const std::uint32_t page : match.pages) cache_.release(page);
+      return false;
+    }
+    prefixes_.make_room(needed);
+    sequence.pages = std::move(match.pages);
+    sequence.node = match.node;
+    sequence.pages_stored = sequence.pages.size();
+    sequence.computed = sequence.pages.size() * kPagePositions;
+    sequence.ending.cached_tokens = static_cast<int>(sequence.computed);
+    while (sequence.pages.size() < total) sequence.pages.push_back(cache_.take());
+    return true;
+  }
+
+  /// Every reply gets one row; prompts share what is left equally. Returns the prompts' rows.
+  std::size_t plan_rows() {
+    rows_.clear();
+    owners_.clear();
+    std::size_t prompts = 0;
+    for (Sequence& sequence : running_) prompts += sequence.computed + 1 < sequence.tokens.size();
+    std::size_t left =
+        static_cast<std::size_t>(options_.rows_per_step_max) - (running_.size() - prompts);
+    std::size_t prompt_rows = 0;
+    for (Sequence& sequence : running_) {
+      const std::size_t missing = sequence.tokens.size() - sequence.computed;
+      std::size_t count = missing;
+      if (missing > 1) {
+        count = std::min(missing, left / prompts);  // at least 1, see checked()
+        left -= count;
+        --prompts;
+        prompt_rows += count;
+      }
+      for (std::size_t i = 0; i < count; ++i) {
+        const std::size_t position = sequence.computed + i;
+        rows_.push_back({sequence.tokens[position], static_cast<std::int32_t>(position),
+                         sequence.pages.data(), &sequence.request.gate,
+                         position + 1 == sequence.tokens.size()});
+        owners_.push_back(&sequence);
+      }
+    }
+    return prompt_rows;
+  }
+
+  /// Advances each sequence by its rows; where logits are there, asks for the next token.
+  void deliver() {
+    std::size_t logits_index = 0;
+    for (std::size_t i = 0; i < rows_.size(); ++i) {
+      Sequence& sequence = *owners_[i];
+      ++sequence.computed;
+      if (!rows_[i].logits) continue;
+      choose(sequence, forward_.logits(logits_index++));
+    }
+    for (auto it = running_.begin(); it != running_.end();) {
+      store_prefix(*it);
+      const auto next = std::next(it);
+      if (done_.contains(it->id)) {
+        Sequence sequence = std::move(*it);
+        {
+          const std::scoped_lock lock(mutex_);
+          release(sequence);
+          running_.erase(it);
+          refresh_gauges();
+        }
+        end(sequence, sequence.ending.reason);
+      }
+      it = next;
+    }
+    done_.clear();
+  }
+
+  void choose(Sequence& sequence, std::span<const float> logits) {
+    Ending& ending = sequence.ending;
+    const auto is_number = [](float x) { return std::isfinite(x); };
+    if (!std::all_of(logits.begin(), logits.end(), is_number)) {
+      return mark_failed(sequence, "the model produced logits that are not finite");
+    }
+    std::int32_t token = kStop;
+    try {
+      token = sequence.request.choose(logits);
+    } catch (const std::exception& error) {
+      return mark_failed(sequence, error.what());
+    }
+    if (token < 0 || token >= model_.config.vocabulary) {
+      ending.reason = EndReason::stopped;
+      done_.insert(sequence.id);
+      return;
+    }
+    ++ending.completion_tokens;
+    if (ending.completion_tokens >= sequence.request.tokens_max) {
+      ending.reason = EndReason::length;
+      done_.insert(sequence.id);
+      return;
+    }
+    sequence.tokens.push_back(token);
+  }
+
+  void mark_failed(Sequence& sequence, const std::string& error) {
+    sequence.ending.reason = EndReason::failed;
+    sequence.ending.error = error;
+    done_.insert(sequence.id);
+  }
+
+  /// Offers the pages that this step completed to later requests.
+  void store_prefix(Sequence& sequence) {
+    if (!options_.prefix_reuse || !sequence.reusable()) return;
+    while ((sequence.pages_stored + 1) * kPagePositions <= sequence.computed) {
+      const std::span<const std::int32_t> tokens(sequence.tokens);
+      sequence.node = prefixes_.insert(
+          sequence.node, tokens.subspan(sequence.pages_stored * kPagePositions, kPagePositions),
+          sequence.pages[sequence.pages_stored]);
+      ++sequence.pages_stored;
+    }
+  }
+
+  void release(Sequence& sequence) {
+    for (const std::uint32_t page : sequence.pages) cache_.release(page);
+    sequence.pages.clear();
+  }
+
+  void end(Sequence& sequence, EndReason reason) {
+    sequence.ending.reason = reason;
+    {
+      const std::scoped_lock lock(mutex_);
+      ++stats_.finished;
+      stats_.completion_tokens += static_cast<std::uint64_t>(sequence.ending.completion_tokens);
+      stats_.cached_tokens += static_cast<std::uint64_t>(sequence.ending.cached_tokens);
+    }
+    sequence.request.finish(sequence.ending);
+  }
+
+  void finish_all() {
+    std::vector<Sequence> rest;
+    {
+      const std::scoped_lock lock(mutex_);
+      for (Sequence& sequence : running_) {
+        release(sequence);
+        rest.push_back(std::move(sequence));
+      }
+      for (Sequence& sequence : waiting_) rest.push_back(std::move(sequence));
+      running_.clear();
+      waiting_.clear();
+    }
+    for (Sequence& sequence : rest) end(sequence, EndReason::cancelled);
+  }
+
+  void count_step(std::size_t prompt_rows) {
+    ++stats_.steps;
+    stats_.rows += rows_.size();
+    stats_.prompt_tokens += prompt_rows;
+    for (const LayerRoute& route : routes_) {
+      seen_.assign(static_cast<std::size_t>(model_.config.experts), false);
+      for (const Pick& pick : route.picks) {
+        if (!seen_[pick.expert]) ++stats_.expert_loads;
+        seen_[pick.expert] = true;
+      }
+      stats_.expert_runs += route.picks.size();
+    }
+  }
+
+  void refresh_gauges() {
+    stats_.running = static_cast<int>(running_.size());
+    stats_.pages = cache_.pages();
+    stats_.pages_free = cache_.pages_free() + prefixes_.evictable();
+    stats_.page_bytes = cache_.shape().page_bytes();
+  }
+
+  const Model& model_;
+  const EngineOptions options_;
+  KvCache cache_;
+  PrefixCache prefixes_;
+  Team team_;
+  Forward forward_;
+  std::vector<LayerRoute> routes_;
+
+  // The engine thread's own.
+  std::list<Sequence> running_;
+  std::vector<BatchRow> rows_;
+  std::vector<Sequence*> owners_;
+  std::set<std::uint64_t> done_;
+  std::vector<bool> seen_;
+
+  mutable std::mutex mutex_;  // guards what follows
+  std::condition_variable wake_;
+  std::deque<Sequence> waiting_;
+  std::set<std::uint64_t> cancelled_;
+  std::uint64_t last_id_ = 0;
+  EngineStats stats_;
+  bool stopping_ = false;
+
+  std::thread thread_;
+};
+
+Engine::Engine(const Model& model, const EngineOptions& options)
+    : loop_(std::make_unique<Loop>(model, checked(options))) {}
+
+Engine::~Engine() = default;
+
+Ticket Engine::submit(Request request) {
+  return loop_->submit(std::move(request));
+}
+
+void Engine::cancel(std::uint64_t id) {
+  loop_->cancel(id);
+}
+
+EngineStats Engine::stats() const {
+  return loop_->stats();
+}
+
+}  // namespace moe

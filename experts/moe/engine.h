@@ -1,0 +1,111 @@
+// The door of the engine: token ids in, token ids out, many requests at once.
+//
+// An Engine owns one thread that runs forward steps over whatever requests are there: every running
+// reply advances by one token a step, and prompts are computed in pieces beside them. Requests are
+// admitted in order of arrival when their worst case (prompt and tokens_max) fits the KV budget;
+// until then they wait, so that a running request never fails for want of memory.
+//
+// A request's tokens do not depend on what else is running: logits are the same bit for bit alone
+// or in any batch, with the prompt computed at once, in pieces or taken from the prefix cache.
+//
+// submit() and cancel() may be called from any thread. Callbacks run on the engine's thread,
+// between steps: they must be quick, because every request waits for them, and may call submit and
+// cancel.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "experts/moe/gate.h"
+#include "experts/moe/model.h"
+#include "experts/moe/options.h"
+
+namespace moe {
+
+constexpr std::int32_t kStop = -1;
+
+enum class EndReason : std::uint8_t {
+  stopped,    // choose() said so
+  length,     // tokens_max were produced
+  cancelled,  // cancel() or the engine is shutting down
+  failed,     // the model produced logits that are no numbers, or choose() threw
+};
+
+struct Ending {
+  EndReason reason = EndReason::stopped;
+  int prompt_tokens = 0;
+  int cached_tokens = 0;      // of the prompt, taken from the prefix cache
+  int completion_tokens = 0;  // chosen, a final kStop not counted
+  std::string error;          // for `failed`
+};
+
+struct Request {
+  std::vector<std::int32_t> prompt;  // at least one token
+  int tokens_max = 0;                // at least 1
+  GatePolicy gate;                   // the default is the model's own routing
+
+  /// Chooses the next token from the logits [vocabulary] after all tokens so far, or kStop.
+  std::function<std::int32_t(std::span<const float> logits)> choose;
+
+  /// Called exactly once for every accepted request, after its last choose.
+  std::function<void(const Ending&)> finish;
+};
+
+enum class Refusal : std::uint8_t {
+  none,
+  queue_full,
+  too_long,   // prompt and tokens_max exceed the context or the whole KV budget
+  malformed,  // empty prompt, token outside the vocabulary, tokens_max below 1, no callbacks
+  stopping,
+};
+
+struct Ticket {
+  Refusal refusal = Refusal::none;
+  std::uint64_t id = 0;  // for cancel; 0 when refused
+};
+
+/// Since the start, except running, waiting and pages.
+struct EngineStats {
+  std::uint64_t steps = 0;
+  std::uint64_t rows = 0;  // tokens computed, prompts included
+  std::uint64_t prompt_tokens = 0;
+  std::uint64_t cached_tokens = 0;
+  std::uint64_t completion_tokens = 0;
+  std::uint64_t finished = 0;
+  std::uint64_t refused = 0;
+  std::uint64_t expert_runs = 0;   // (row, expert) pairs
+  std::uint64_t expert_loads = 0;  // distinct (step, layer, expert): what weights were read for
+  int running = 0;
+  int waiting = 0;
+  std::size_t pages = 0, pages_free = 0;
+  std::size_t page_bytes = 0;
+};
+
+class Engine {
+ public:
+  /// `model` outlives the engine. Throws std::runtime_error when the KV budget holds not one page
+  /// or the memory cannot be had.
+  Engine(const Model& model, const EngineOptions& options);
+
+  /// Ends every request as cancelled.
+  ~Engine();
+  Engine(const Engine&) = delete;
+  Engine& operator=(const Engine&) = delete;
+
+  Ticket submit(Request request);
+
+  /// Takes effect between steps; unknown and finished ids are ignored.
+  void cancel(std::uint64_t id);
+
+  EngineStats stats() const;
+
+ private:
+  class Loop;
+  std::unique_ptr<Loop> loop_;
+};
+
+}  // namespace moe
