@@ -70,6 +70,14 @@ class Statement {
   std::unique_ptr<sqlite3_stmt, Finalize> statement_;
 };
 
+/// Ends a query when its reader is done with it, however that happens: until then it would hold on
+/// to an old state of the database and keep the WAL from being cut back.
+struct ResetOnExit {
+  Statement& statement;
+
+  ~ResetOnExit() { statement.reset(); }
+};
+
 enum class Access : std::uint8_t { read_write /* created when absent */, read_only };
 
 class Db {
@@ -86,6 +94,8 @@ class Db {
   std::int64_t last_rowid() const;
 
   const std::string& path() const { return path_; }
+
+  sqlite3* handle() { return db_.get(); }
 
  private:
   struct Close {

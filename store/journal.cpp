@@ -1,6 +1,7 @@
 #include "store/journal.h"
 
 #include <algorithm>
+#include <filesystem>
 #include <new>
 #include <utility>
 
@@ -20,18 +21,19 @@ std::int64_t now_unix_us() {
   return std::chrono::duration_cast<std::chrono::microseconds>(since_epoch).count();
 }
 
-/// Cuts what is over its limit; true when something was.
+bool clip(std::string& text, std::size_t bytes_max) {
+  if (text.size() <= bytes_max) return false;
+  std::size_t end = bytes_max;
+  const auto inside_character = [&] { return (text[end] & 0xc0) == 0x80; };  // of UTF-8
+  while (end > 0 && inside_character()) --end;
+  text.resize(end);
+  return true;
+}
+
 bool clip(Decision& row, const Options& options) {
-  bool clipped = false;
-  if (!options.keep_text) row.text.clear();
-  if (row.text.size() > options.text_bytes_max) {
-    std::size_t end = options.text_bytes_max;
-    while (end > 0 && (static_cast<unsigned char>(row.text[end]) & 0xc0) == 0x80) --end;
-    row.text.resize(end);  // at the start of a UTF-8 character
-    clipped = true;
-  }
+  bool clipped = clip(row.text, options.text_bytes_max);
   if (row.route.size() > options.route_bytes_max) {
-    row.route.clear();  // half an encoding is worth nothing
+    row.route.clear();
     clipped = true;
   }
   if (row.calls.size() > options.calls_max) {
@@ -39,6 +41,11 @@ bool clip(Decision& row, const Options& options) {
     clipped = true;
   }
   return clipped;
+}
+
+std::size_t bytes_of(const Decision& row) {
+  return sizeof(row) + row.id.size() + row.route.size() + row.text.size() +
+         row.calls.size() * sizeof(CallRow);
 }
 
 }  // namespace
@@ -53,65 +60,59 @@ Journal::~Journal() {
 }
 
 Ticket Journal::put(Decision&& row) noexcept {
-  const std::int64_t unix_us = row.unix_us;
-  if (!is_id(row.id)) return drop(&JournalCounts::dropped_malformed, unix_us);
+  if (!options_.keep_text) row.text.clear();
   const bool clipped = clip(row, options_);
-  std::size_t bytes = sizeof(Decision) + row.id.size() + row.route.size() + row.text.size() +
-                      row.calls.size() * sizeof(CallRow);
-  if (clipped || !row.text.empty()) {
-    const std::lock_guard lock(mutex_);
-    counts_.clipped += clipped ? 1 : 0;
-    if (!row.text.empty() && queue_.bytes + bytes > options_.queue_bytes_max / 2) {
-      bytes -= row.text.size();
-      row.text.clear();
-      ++counts_.texts_shed;
-    }
+  const std::int64_t unix_us = row.unix_us;
+  std::size_t bytes = bytes_of(row);
+  Lock lock(mutex_);
+  if (!is_id(row.id)) return drop(&JournalCounts::dropped_malformed, unix_us);
+  if (clipped) ++counts_.clipped;
+  if (!row.text.empty() && queue_.bytes + bytes > options_.queue_bytes_max / 2) {
+    bytes -= row.text.size();
+    row.text.clear();
+    ++counts_.texts_shed;
   }
-  return admit(std::move(row), bytes, unix_us, &Batch::decisions);
+  return admit(lock, std::move(row), bytes, unix_us, &Batch::decisions);
 }
 
 Ticket Journal::put(Feedback&& row) noexcept {
+  bool clipped = clip(row.correct_answer, options_.text_bytes_max);
+  clipped |= clip(row.comment, options_.text_bytes_max);
   const std::int64_t unix_us = row.unix_us;
-  if (!is_id(row.decision_id)) return drop(&JournalCounts::dropped_malformed, unix_us);
   const std::size_t bytes = sizeof(row) + row.correct_answer.size() + row.comment.size();
-  return admit(std::move(row), bytes, unix_us, &Batch::feedback);
+  Lock lock(mutex_);
+  if (!is_id(row.decision_id)) return drop(&JournalCounts::dropped_malformed, unix_us);
+  if (clipped) ++counts_.clipped;
+  return admit(lock, std::move(row), bytes, unix_us, &Batch::feedback);
 }
 
 Ticket Journal::put(Outcome&& row) noexcept {
   const std::int64_t unix_us = row.unix_us;
-  return admit(std::move(row), sizeof(Outcome), unix_us, &Batch::outcomes);
+  Lock lock(mutex_);
+  return admit(lock, std::move(row), sizeof(Outcome), unix_us, &Batch::outcomes);
 }
 
 Ticket Journal::put(PolicyRow&& row) noexcept {
   const std::int64_t unix_us = row.created_us;
   const std::size_t bytes = sizeof(row) + row.bytes.size() + row.metrics_json.size();
-  return admit(std::move(row), bytes, unix_us, &Batch::policies);
+  Lock lock(mutex_);
+  return admit(lock, std::move(row), bytes, unix_us, &Batch::policies);
 }
 
 bool Journal::has_room(std::size_t bytes) const {
-  return queue_.rows() < options_.queue_rows_max &&
-         queue_.bytes + bytes <= options_.queue_bytes_max;
+  return queue_.rows() + rows_in_hand_ < options_.queue_rows_max &&
+         queue_.bytes + bytes_in_hand_ + bytes <= options_.queue_bytes_max;
 }
 
 template <typename Row>
-Ticket Journal::admit(Row&& row, std::size_t bytes, std::int64_t unix_us,
-                      std::vector<std::remove_cvref_t<Row>> Batch::*rows) noexcept {
-  std::unique_lock lock(mutex_);
-  std::uint64_t JournalCounts::*reason = nullptr;
-  if (stopping_) {
-    reason = &JournalCounts::dropped_stopped;
-  } else if (!has_room(bytes)) {
-    reason = &JournalCounts::dropped_full;
-  } else {
-    try {
-      (queue_.*rows).push_back(std::move(row));
-    } catch (const std::bad_alloc&) {
-      reason = &JournalCounts::dropped_memory;
-    }
-  }
-  if (reason != nullptr) {
-    lock.unlock();
-    return drop(reason, unix_us);
+Ticket Journal::admit(Lock& lock, Row&& row, std::size_t bytes, std::int64_t unix_us,
+                      std::vector<Row> Batch::*rows) noexcept {
+  if (stopping_) return drop(&JournalCounts::dropped_stopped, unix_us);
+  if (!has_room(bytes)) return drop(&JournalCounts::dropped_full, unix_us);
+  try {
+    (queue_.*rows).push_back(std::move(row));
+  } catch (const std::bad_alloc&) {
+    return drop(&JournalCounts::dropped_memory, unix_us);
   }
   queue_.bytes += bytes;
   queue_.last_ticket = ++last_ticket_;
@@ -126,7 +127,6 @@ Ticket Journal::admit(Row&& row, std::size_t bytes, std::int64_t unix_us,
 }
 
 Ticket Journal::drop(std::uint64_t JournalCounts::*reason, std::int64_t unix_us) noexcept {
-  const std::lock_guard lock(mutex_);
   ++(counts_.*reason);
   Loss& loss = queue_.loss;
   loss.since_us = loss.rows == 0 ? unix_us : std::min(loss.since_us, unix_us);
@@ -141,7 +141,8 @@ bool Journal::flush(std::chrono::steady_clock::time_point deadline) {
   if (committed() >= target) return true;
   hurry_ = true;
   wake_writer_.notify_one();
-  return settled_.wait_until(lock, deadline, [&] { return committed() >= target; });
+  settled_.wait_until(lock, deadline, [&] { return committed() >= target || counts_.lost > 0; });
+  return committed() >= target;
 }
 
 void Journal::stop() {
@@ -158,7 +159,10 @@ void Journal::stop() {
 
 JournalCounts Journal::counts() const {
   const std::lock_guard lock(mutex_);
-  return counts_;
+  JournalCounts now = counts_;
+  now.queue_rows = queue_.rows() + rows_in_hand_;
+  now.queue_bytes = queue_.bytes + bytes_in_hand_;
+  return now;
 }
 
 void Journal::run() {
@@ -183,8 +187,8 @@ bool Journal::take(Batch& batch) {
   hurry_ = false;
   if (stopping_ && queue_.empty()) return false;
   std::swap(batch, queue_);  // `batch` was cleared: its memory serves the next rows
-  counts_.queue_rows = batch.rows();
-  counts_.queue_bytes = batch.bytes;
+  rows_in_hand_ = batch.rows();
+  bytes_in_hand_ = batch.bytes;
   return true;
 }
 
@@ -199,25 +203,29 @@ void Journal::write(Batch& batch) {
 }
 
 bool Journal::try_commit(const Batch& batch) {
-  std::string what;
   try {
     if (writer_ == nullptr) writer_ = std::make_unique<Writer>(options_);
-    refused_in_batch_ = writer_->commit(batch);
+    stored_in_batch_ = writer_->commit(batch);
     return true;
   } catch (const DbError& error) {
     if (!error.passing()) writer_.reset();
-    what = error.what();
+    note_failure(error.what());
   } catch (const std::exception& error) {
     writer_.reset();
-    what = error.what();
+    note_failure(error.what());
   }
+  return false;
+}
+
+void Journal::note_failure(const std::string& what) {
   {
     const std::lock_guard lock(mutex_);
     ++counts_.failures;
     counts_.degraded = true;
   }
-  warn_of_trouble(what);
-  return false;
+  if (!may_warn()) return;
+  trouble_warned_ = true;
+  warn_("decision log degraded, answers go on: " + what + "; will be tried again");
 }
 
 /// False: the time that stop() grants is over.
@@ -241,18 +249,18 @@ void Journal::settle(Batch& batch, bool durable) {
   std::uint64_t dropped = 0;
   {
     const std::lock_guard lock(mutex_);
-    counts_.queue_rows = 0;
-    counts_.queue_bytes = 0;
+    rows_in_hand_ = 0;
+    bytes_in_hand_ = 0;
     if (durable) {
       ++counts_.commits;
-      counts_.committed += rows - refused_in_batch_;
-      counts_.refused += refused_in_batch_;
+      counts_.committed += stored_in_batch_;
+      counts_.refused += rows - stored_in_batch_;
       over = std::exchange(counts_.degraded, false);
       if (ticket != 0) committed_.store(ticket, std::memory_order_release);
     } else {
       counts_.lost += rows;
     }
-    dropped = counts_.dropped();
+    dropped = counts_.dropped_full;
   }
   settled_.notify_all();
   if (over && std::exchange(trouble_warned_, false) && warn_) {
@@ -265,38 +273,38 @@ void Journal::expire() {
   const auto now = Steady::now();
   if (now < expire_at_) return;
   expire_at_ = now + std::chrono::milliseconds(options_.retention.every_ms);
-  if (writer_ == nullptr) return;
   try {
+    if (writer_ == nullptr) writer_ = std::make_unique<Writer>(options_);
     const Expired expired = expire_step(writer_->db(), options_.retention, now_unix_us());
     if (expired.more) expire_at_ = now;
+    std::error_code no_file;
+    const auto wal_bytes = std::filesystem::file_size(options_.path + "-wal", no_file);
     const std::lock_guard lock(mutex_);
     counts_.rows_expired += expired.rows;
     counts_.texts_expired += expired.texts;
+    counts_.outcomes_expired += expired.outcomes;
+    counts_.wal_bytes = no_file ? 0 : wal_bytes;
   } catch (const DbError& error) {
     if (!error.passing()) writer_.reset();
-    warn_of_trouble(error.what());
+    note_failure(error.what());
+  } catch (const std::exception& error) {
+    writer_.reset();
+    note_failure(error.what());
   }
 }
 
-void Journal::warn_of_trouble(const std::string& what) {
+bool Journal::may_warn() {
   const auto now = Steady::now();
-  const bool quiet = warned_at_ != Steady::time_point{} &&
-                     now < warned_at_ + std::chrono::seconds(options_.warn_every_s);
-  if (quiet || !warn_) return;
-  warned_at_ = now;
-  trouble_warned_ = true;
-  warn_("decision log degraded, answers go on: " + what + "; will be tried again");
+  if (!warn_ || now < quiet_until_) return false;
+  quiet_until_ = now + std::chrono::seconds(options_.warn_every_s);
+  return true;
 }
 
 void Journal::warn_of_drops() {
-  const std::uint64_t dropped = counts().dropped();
-  const auto now = Steady::now();
-  const bool quiet = warned_at_ != Steady::time_point{} &&
-                     now < warned_at_ + std::chrono::seconds(options_.warn_every_s);
-  if (dropped == dropped_warned_ || quiet || !warn_) return;
-  warned_at_ = now;
+  const std::uint64_t dropped = counts().dropped_full;
+  if (dropped == dropped_warned_ || !may_warn()) return;
   warn_("decision log: " + std::to_string(dropped - dropped_warned_) +
-        " rows dropped because they came faster than the disk takes them");
+        " rows dropped, they came faster than the disk took them");
   dropped_warned_ = dropped;
 }
 

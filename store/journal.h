@@ -45,8 +45,10 @@ struct JournalCounts {
   std::uint64_t failures = 0;      // tries of a commit that failed
   std::uint64_t rows_expired = 0;  // deleted by retention
   std::uint64_t texts_expired = 0;
+  std::uint64_t outcomes_expired = 0;
   std::uint64_t queue_rows = 0;   // now, not yet committed
   std::uint64_t queue_bytes = 0;  // now
+  std::uint64_t wal_bytes = 0;    // size of the write-ahead log, seen every Retention::every_ms
   bool degraded = false;          // now: the last try of a commit failed
 
   std::uint64_t dropped() const {
@@ -86,9 +88,12 @@ class Journal {
  private:
   using Steady = std::chrono::steady_clock;
 
+  using Lock = std::unique_lock<std::mutex>;
+
   template <typename Row>
-  Ticket admit(Row&& row, std::size_t bytes, std::int64_t unix_us,
-               std::vector<std::remove_cvref_t<Row>> Batch::*rows) noexcept;
+  Ticket admit(Lock& lock, Row&& row, std::size_t bytes, std::int64_t unix_us,
+               std::vector<Row> Batch::*rows) noexcept;
+  // With mutex_ held.
   Ticket drop(std::uint64_t JournalCounts::*reason, std::int64_t unix_us) noexcept;
   bool has_room(std::size_t bytes) const;
 
@@ -98,9 +103,10 @@ class Journal {
   void write(Batch& batch);
   bool try_commit(const Batch& batch);
   bool wait_for_retry(int wait_ms);
+  void note_failure(const std::string& what);
   void settle(Batch& batch, bool durable);
   void expire();
-  void warn_of_trouble(const std::string& what);
+  bool may_warn();
   void warn_of_drops();
 
   // Constant after construction.
@@ -113,6 +119,8 @@ class Journal {
   std::condition_variable settled_;
   Batch queue_;
   JournalCounts counts_;
+  std::size_t rows_in_hand_ = 0;  // of the batch that the writer has taken
+  std::size_t bytes_in_hand_ = 0;
   Ticket last_ticket_ = 0;
   bool hurry_ = false;
   bool stopping_ = false;
@@ -122,10 +130,10 @@ class Journal {
 
   // The writer thread's own.
   std::unique_ptr<Writer> writer_;  // null after a failure that needs a fresh connection
-  std::size_t refused_in_batch_ = 0;
+  std::size_t stored_in_batch_ = 0;
   std::uint64_t dropped_warned_ = 0;
   bool trouble_warned_ = false;
-  Steady::time_point warned_at_{};
+  Steady::time_point quiet_until_{};
   Steady::time_point expire_at_{};
 
   std::thread thread_;  // last: runs on everything above

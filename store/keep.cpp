@@ -7,35 +7,39 @@ namespace {
 
 constexpr std::int64_t kMicro = 1'000'000;
 
-/// Deletes the oldest `rows_max` rows of `table` that came in before `before_us`.
-std::int64_t drop_old(Db& db, const char* select, const char* remove, std::int64_t before_us,
-                      std::int64_t rows_max) {
-  // The log is in order of arrival up to the length of a request, so the first young row ends it.
-  Statement oldest = db.prepare(select);
+/// What expires on its own: how its oldest rows are found, with their times, and how they go.
+struct Kind {
+  const char* oldest;
+  const char* remove;
+};
+
+constexpr Kind kTexts = {
+    "SELECT t.seq, d.unix_us FROM texts t JOIN decisions d ON d.seq = t.seq ORDER BY t.seq LIMIT ?",
+    "DELETE FROM texts WHERE seq <= ?"};
+constexpr Kind kDecisions = {"SELECT seq, unix_us FROM decisions ORDER BY seq LIMIT ?",
+                             "DELETE FROM decisions WHERE seq <= ?"};
+constexpr Kind kOutcomes = {"SELECT seq, unix_us FROM outcomes ORDER BY seq LIMIT ?",
+                            "DELETE FROM outcomes WHERE seq <= ?"};
+
+/// Deletes at most `rows_max` of the oldest rows that came in before `before_us`.
+std::uint64_t drop_oldest(Db& db, const Kind& kind, std::int64_t before_us, std::int64_t rows_max) {
+  // Rows are in order of time up to the length of a request, so the first young one ends the
+  // search.
+  Statement oldest = db.prepare(kind.oldest);
   oldest.bind(1, rows_max);
   std::int64_t last = 0;
-  while (oldest.step()) {
-    if (oldest.integer(1) >= before_us) break;
-    last = oldest.integer(0);
-  }
+  while (oldest.step() && oldest.integer(1) < before_us) last = oldest.integer(0);
   oldest.reset();
   if (last == 0) return 0;
-  Statement statement = db.prepare(remove);
-  statement.bind(1, last);
-  statement.run();
-  return db.changes();
+  Statement remove = db.prepare(kind.remove);
+  remove.bind(1, last);
+  remove.run();
+  return static_cast<std::uint64_t>(db.changes());
 }
-
-constexpr const char* kOldestTexts =
-    "SELECT t.seq, d.unix_us FROM texts t JOIN decisions d ON d.seq = t.seq ORDER BY t.seq LIMIT ?";
-constexpr const char* kDropTexts = "DELETE FROM texts WHERE seq <= ?";
-constexpr const char* kOldestRows = "SELECT seq, unix_us FROM decisions ORDER BY seq LIMIT ?";
-constexpr const char* kDropRows = "DELETE FROM decisions WHERE seq <= ?";
 
 /// How many of the oldest rows are too many, by number and by bytes.
 std::int64_t surplus(Db& db, const Retention& retention) {
-  const std::int64_t rows = db.integer(
-      "SELECT ifnull((SELECT max(seq) FROM decisions) - min(seq) + 1, 0) FROM decisions");
+  const std::int64_t rows = decision_count(db);
   std::int64_t too_many = 0;
   if (retention.rows_max > 0) too_many = std::max(too_many, rows - retention.rows_max);
   const std::int64_t bytes = bytes_in_use(db);
@@ -58,33 +62,36 @@ std::uint64_t give_back(Db& db, int pages_max) {
 
 }  // namespace
 
+std::int64_t decision_count(Db& db) {
+  return db.integer(
+      "SELECT (SELECT ifnull(max(seq), 0) FROM decisions) - "
+      "(SELECT ifnull(min(seq), 1) FROM decisions) + 1");
+}
+
 std::int64_t bytes_in_use(Db& db) {
   const std::int64_t pages = db.integer("PRAGMA page_count") - db.integer("PRAGMA freelist_count");
   return pages * db.integer("PRAGMA page_size");
 }
 
 Expired expire_step(Db& db, const Retention& retention, std::int64_t now_unix_us) {
+  const auto drop_older = [&](const Kind& kind, std::int64_t age_s) -> std::uint64_t {
+    if (age_s <= 0) return 0;
+    return drop_oldest(db, kind, now_unix_us - age_s * kMicro, retention.step_rows);
+  };
   Expired expired;
   Transaction transaction(db);
-  if (retention.text_age_s_max > 0) {
-    expired.texts = static_cast<std::uint64_t>(
-        drop_old(db, kOldestTexts, kDropTexts, now_unix_us - retention.text_age_s_max * kMicro,
-                 retention.step_rows));
-  }
-  if (retention.age_s_max > 0) {
-    expired.rows = static_cast<std::uint64_t>(drop_old(db, kOldestRows, kDropRows,
-                                                       now_unix_us - retention.age_s_max * kMicro,
-                                                       retention.step_rows));
-  }
-  const std::int64_t too_many = std::min<std::int64_t>(surplus(db, retention), retention.step_rows);
-  if (expired.rows == 0 && too_many > 0) {
-    expired.rows =
-        static_cast<std::uint64_t>(drop_old(db, kOldestRows, kDropRows, INT64_MAX, too_many));
+  expired.texts = drop_older(kTexts, retention.text_age_s_max);
+  expired.outcomes = drop_older(kOutcomes, retention.outcome_age_s_max);
+  expired.rows = drop_older(kDecisions, retention.age_s_max);
+  if (expired.rows == 0) {
+    const std::int64_t rows = std::min<std::int64_t>(surplus(db, retention), retention.step_rows);
+    if (rows > 0) expired.rows = drop_oldest(db, kDecisions, INT64_MAX, rows);
   }
   expired.pages = give_back(db, retention.step_pages);
   transaction.commit();
-  const auto step_rows = static_cast<std::uint64_t>(retention.step_rows);
-  expired.more = expired.rows == step_rows || expired.texts == step_rows ||
+  const auto whole_step = static_cast<std::uint64_t>(retention.step_rows);
+  expired.more = expired.rows == whole_step || expired.texts == whole_step ||
+                 surplus(db, retention) > 0 || expired.outcomes == whole_step ||
                  expired.pages == static_cast<std::uint64_t>(retention.step_pages);
   return expired;
 }

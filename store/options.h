@@ -11,11 +11,12 @@ namespace store {
 struct Retention {
   std::int64_t age_s_max = 90 * 86'400;      // decisions, with their feedback
   std::int64_t text_age_s_max = 7 * 86'400;  // the words of a query go earlier than its decision
-  std::int64_t rows_max = 20'000'000;        // decisions
-  std::int64_t bytes_max = 8LL << 30;        // pages in use, in bytes (the WAL is not counted)
-  int step_rows = 500;                       // deleted at most in one transaction
-  int step_pages = 256;                      // given back to the file system at most in one step
-  int every_ms = 10'000;                     // between steps while there is nothing left to delete
+  std::int64_t outcome_age_s_max = 2 * 365 * 86'400;  // graded results are what is learned from
+  std::int64_t rows_max = 20'000'000;                 // decisions
+  std::int64_t bytes_max = 8LL << 30;  // pages in use, in bytes (the WAL is not counted)
+  int step_rows = 500;                 // deleted at most in one transaction
+  int step_pages = 256;                // given back to the file system at most in one step
+  int every_ms = 10'000;               // between steps while there is nothing left to delete
 };
 
 struct Options {
@@ -33,7 +34,7 @@ struct Options {
   std::size_t queue_rows_max = 16'384;
   std::size_t queue_bytes_max = 16u << 20;
 
-  // One row; longer parts are clipped and counted.
+  // One row; longer parts are clipped and counted (half a route is worth nothing: it goes whole).
   std::size_t text_bytes_max = 16'384;
   std::size_t route_bytes_max = 8'192;
   std::size_t calls_max = 64;

@@ -17,7 +17,7 @@ CREATE TABLE decisions(
   unix_us INTEGER NOT NULL,
   pool TEXT,
   expert TEXT,
-  model TEXT NOT NULL,
+  model TEXT,
   outcome TEXT,
   reason TEXT,
   mode TEXT,
@@ -47,7 +47,7 @@ CREATE TABLE texts(
 ) STRICT;
 
 CREATE TABLE feedback(
-  seq INTEGER PRIMARY KEY,
+  seq INTEGER PRIMARY KEY AUTOINCREMENT, -- readers go on from the last one, which may be deleted
   decision_id TEXT NOT NULL REFERENCES decisions(id) ON DELETE CASCADE,
   unix_us INTEGER NOT NULL,
   score REAL NOT NULL CHECK(score BETWEEN 0 AND 1),
@@ -120,12 +120,15 @@ std::span<const std::string_view> migrations() {
 
 void prepare_writer(Db& db, std::int64_t wal_bytes) {
   refuse_foreign(db);
-  // Takes effect only in a file without tables: freed pages can be given back step by step.
+  // These two take effect only in a file without tables. Larger pages: a row with its route fills a
+  // tenth of one. Incremental: freed pages are given back step by step (store/keep.h).
+  db.exec("PRAGMA page_size = 8192");
   db.exec("PRAGMA auto_vacuum = INCREMENTAL");
   db.exec("PRAGMA journal_mode = WAL");
   db.exec("PRAGMA synchronous = FULL");
   db.exec("PRAGMA foreign_keys = ON");
-  // People's words that were deleted are overwritten, not only unlinked.
+  // Deleted words are overwritten, not only unlinked. It has to be on while rows are inserted, too:
+  // a page that is split otherwise keeps a stale copy, which no later delete would find.
   db.exec("PRAGMA secure_delete = ON");
   const std::int64_t page_bytes = db.integer("PRAGMA page_size");
   db.exec("PRAGMA wal_autocheckpoint = " + std::to_string(wal_bytes / page_bytes));

@@ -1,24 +1,24 @@
 #include "store/writer.h"
 
-#include "store/decision_row.h"
+#include "store/decision_columns.h"
 #include "store/schema.h"
 
 namespace store {
 namespace {
 
-Db open(const Options& options) {
+Db open(const Options& options, BatchRows& rows) {
   Db db(options.path, Access::read_write, options.busy_wait_ms);
   prepare_writer(db, options.wal_bytes);
   migrate(db, migrations());
+  add_batch_table(db, rows);
   return db;
 }
 
-std::string insert_decision() {
-  std::string sql = "INSERT INTO decisions(";
-  sql += kDecisionColumns;
-  sql += ") VALUES(?";
-  for (int i = 1; i < kDecisionColumnCount; ++i) sql += ",?";
-  return sql + ")";
+std::string insert_decisions() {
+  const std::string names = decision_column_names();
+  // Every column, in the table's order: SQLite then builds a row where it was fetched, uncopied.
+  return "INSERT OR IGNORE INTO decisions(seq, " + names + ") SELECT NULL, " + names +
+         " FROM batch";
 }
 
 bool run_or_refuse(Statement& statement) {
@@ -45,9 +45,12 @@ void Batch::clear() {
 
 Writer::Writer(const Options& options)
     : keep_text_(options.keep_text),
-      db_(open(options)),
-      decision_(db_.prepare(insert_decision())),
-      text_(db_.prepare("INSERT INTO texts(seq, text) VALUES(?, ?)")),
+      db_(open(options, rows_)),
+      decisions_(db_.prepare(insert_decisions())),
+      // CROSS JOIN: the order of the loops is ours, one look-up for each waiting text.
+      texts_(db_.prepare("INSERT OR IGNORE INTO texts(seq, text) SELECT d.seq, batch.text FROM "
+                         "batch CROSS JOIN decisions d ON d.id = batch.id "
+                         "WHERE batch.text IS NOT NULL")),
       feedback_(db_.prepare("INSERT INTO feedback(decision_id, unix_us, score, correct_answer, "
                             "comment, user_hash) VALUES(?, ?, ?, ?, ?, ?)")),
       outcome_(db_.prepare("INSERT INTO outcomes(decision_id, unix_us, query_hash, expert, score, "
@@ -58,13 +61,12 @@ Writer::Writer(const Options& options)
       loss_(db_.prepare("INSERT INTO losses(since_us, until_us, rows) VALUES(?, ?, ?)")) {}
 
 std::size_t Writer::commit(const Batch& batch) {
-  std::size_t refused = 0;
   Transaction transaction(db_);
   // Decisions first: the feedback of the same batch refers to them.
-  for (const Decision& row : batch.decisions) refused += insert(row) ? 0 : 1;
-  for (const Feedback& row : batch.feedback) refused += insert(row) ? 0 : 1;
-  for (const Outcome& row : batch.outcomes) refused += insert(row) ? 0 : 1;
-  for (const PolicyRow& row : batch.policies) refused += insert(row) ? 0 : 1;
+  std::size_t stored = insert(batch.decisions);
+  for (const Feedback& row : batch.feedback) stored += insert(row) ? 1 : 0;
+  for (const Outcome& row : batch.outcomes) stored += insert(row) ? 1 : 0;
+  for (const PolicyRow& row : batch.policies) stored += insert(row) ? 1 : 0;
   if (batch.loss.rows > 0) {
     loss_.bind(1, batch.loss.since_us);
     loss_.bind(2, batch.loss.until_us);
@@ -72,17 +74,17 @@ std::size_t Writer::commit(const Batch& batch) {
     loss_.run();
   }
   transaction.commit();
-  return refused;
+  return stored;
 }
 
-bool Writer::insert(const Decision& row) {
-  bind_decision(decision_, row, calls_bytes_);
-  if (!run_or_refuse(decision_)) return false;
-  if (!keep_text_ || row.text.empty()) return true;
-  text_.bind(1, db_.last_rowid());
-  text_.bind_text(2, row.text);
-  text_.run();
-  return true;
+std::size_t Writer::insert(const std::vector<Decision>& rows) {
+  if (rows.empty()) return 0;
+  rows_.decisions = &rows;
+  decisions_.run();
+  const std::int64_t stored = db_.changes();
+  if (keep_text_) texts_.run();
+  rows_.decisions = nullptr;
+  return static_cast<std::size_t>(stored);
 }
 
 bool Writer::insert(const Feedback& row) {

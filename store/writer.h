@@ -3,10 +3,9 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <optional>
-#include <string>
 #include <vector>
 
+#include "store/batch_table.h"
 #include "store/db.h"
 #include "store/options.h"
 #include "store/rows.h"
@@ -37,24 +36,26 @@ class Writer {
  public:
   /// Opens, creates and migrates. Throws std::runtime_error.
   explicit Writer(const Options& options);
+  Writer(const Writer&) = delete;
+  Writer& operator=(const Writer&) = delete;
 
   /// One transaction, on disk when this returns. Rows that SQLite refuses (a decision's id twice,
-  /// feedback on an unknown decision) are left out; returns how many. Throws DbError when nothing
-  /// of the batch was written.
+  /// feedback on an unknown decision) are left out; returns how many it took. Throws DbError when
+  /// nothing of the batch was written.
   std::size_t commit(const Batch& batch);
 
   Db& db() { return db_; }
 
  private:
-  bool insert(const Decision& row);
+  std::size_t insert(const std::vector<Decision>& rows);
   bool insert(const Feedback& row);
   bool insert(const Outcome& row);
   bool insert(const PolicyRow& row);
 
   bool keep_text_;
+  BatchRows rows_;
   Db db_;
-  Statement decision_, text_, feedback_, outcome_, policy_, loss_;
-  std::string calls_bytes_;  // scratch
+  Statement decisions_, texts_, feedback_, outcome_, policy_, loss_;
 };
 
 }  // namespace store
