@@ -21,7 +21,7 @@ struct ReadLimits {
 struct BallotRules {
   double correlation = 0.4;       // mean phi of the experts' outcomes; 0: independent
   double decide_at = 0.97;        // posterior at which the rest is not waited for; above 1: never
-  std::uint32_t replies_min = 2;  // readable votes before the posterior may decide
+  std::uint32_t replies_min = 1;  // readable votes before the posterior may decide
   double weight_min = -1;         // of one expert's log-odds
   double weight_max = 4;
   std::uint32_t open_choices = 11;  // an open question counts as one with that many options
