@@ -8,7 +8,9 @@ namespace {
 constexpr std::uint32_t kOne = 1u << 16;
 constexpr auto kRelaxed = std::memory_order_relaxed;
 
-std::int64_t ticks_of(Clock::time_point time) { return time.time_since_epoch().count(); }
+std::int64_t ticks_of(Clock::time_point time) {
+  return time.time_since_epoch().count();
+}
 
 std::int64_t ticks_of_ms(std::int64_t ms) {
   return std::chrono::duration_cast<Clock::duration>(std::chrono::milliseconds(ms)).count();
@@ -24,9 +26,12 @@ BreakerState Breaker::state(Clock::time_point now) const {
 
 Admission Breaker::admit(Clock::time_point now) {
   switch (state(now)) {
-    case BreakerState::closed: return Admission::normal;
-    case BreakerState::open: return Admission::refused;
-    case BreakerState::half_open: break;
+    case BreakerState::closed:
+      return Admission::normal;
+    case BreakerState::open:
+      return Admission::refused;
+    case BreakerState::half_open:
+      break;
   }
   return probing_.exchange(true) ? Admission::refused : Admission::probe;
 }
@@ -90,13 +95,15 @@ bool counts_as_failure(Outcome outcome) {
     case Outcome::unreachable:
     case Outcome::timed_out:
     case Outcome::cut:
-    case Outcome::malformed: return true;
+    case Outcome::malformed:
+      return true;
     case Outcome::ok:
     case Outcome::refused:
     case Outcome::filtered:
     case Outcome::limited:
     case Outcome::cancelled:
-    case Outcome::open_circuit: return false;
+    case Outcome::open_circuit:
+      return false;
   }
   return true;
 }

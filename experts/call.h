@@ -17,7 +17,8 @@ using Clock = std::chrono::steady_clock;
 
 enum class Role : std::uint8_t { system, developer, user, assistant, tool };
 
-/// One message of the conversation; `text` joins its text parts, other parts are only in Call::wire.
+/// One message of the conversation; `text` joins its text parts, other parts are only in
+/// Call::wire.
 struct Message {
   Role role = Role::user;
   std::string text;
@@ -35,16 +36,17 @@ struct Sampling {
 
 struct Call {
   /// The client's request object without its braces and without `model`, `stream`,
-  /// `stream_options` and `skillyard`: `"messages":[...],"temperature":0.2`. Valid JSON members, bytes
-  /// as the client sent them, never empty. A remote expert adds its own model name and sends it.
+  /// `stream_options` and `skillyard`: `"messages":[...],"temperature":0.2`. Valid JSON members,
+  /// bytes as the client sent them, never empty. A remote expert adds its own model name and sends
+  /// it.
   std::string wire;
   std::vector<Message> messages;
   Sampling sampling;
   bool stream = false;
   bool usage_in_stream = false;  // the client asked for stream_options.include_usage
   bool text_wanted = false;      // fill Reply::text (panels, votes, grading); off on the plain path
-  bool wire_only = false;        // has parts that only wire carries (images, tools): no native expert
-  std::string request_id;        // sent on as x-request-id
+  bool wire_only = false;  // has parts that only wire carries (images, tools): no native expert
+  std::string request_id;  // sent on as x-request-id
   Clock::time_point deadline = Clock::time_point::max();
 };
 
@@ -83,20 +85,20 @@ struct Timings {
 };
 
 struct Reply {
-  std::string expert;            // pool name
+  std::string expert;  // pool name
   Outcome outcome = Outcome::cancelled;
-  int status = 0;                // HTTP status of the last attempt, 0 when there was none
-  std::string wire;              // not streamed: the reply's JSON body, `model` already the pool name;
-                                 // for `refused` and `filtered`: the expert's error body
-  std::string text;              // content of the first choice, when Call::text_wanted
-  std::string finish_reason;     // of the first choice
-  std::string error;             // an operator's sentence when outcome is not ok; no secrets
+  int status = 0;             // HTTP status of the last attempt, 0 when there was none
+  std::string wire;           // not streamed: the reply's JSON body, `model` already the pool name;
+                              // for `refused` and `filtered`: the expert's error body
+  std::string text;           // content of the first choice, when Call::text_wanted
+  std::string finish_reason;  // of the first choice
+  std::string error;          // an operator's sentence when outcome is not ok; no secrets
   Usage usage;
   Timings timings;
   std::int64_t cost_microusd = 0;  // from the configured prices; 0 when usage is unknown
   int attempts = 0;
-  int retry_after_s = -1;        // what the expert asked for, -1: nothing
-  bool started = false;          // at least one byte of the answer went to the sink
+  int retry_after_s = -1;  // what the expert asked for, -1: nothing
+  bool started = false;    // at least one byte of the answer went to the sink
 };
 
 }  // namespace experts

@@ -87,9 +87,9 @@ StreamState EventReader::dispatch(const std::string& pending, std::string& out) 
   const int lines = std::exchange(data_lines_, 0);
   if (lines == 0) return StreamState::open;
   if (lines > 1) joined_.reserve(joined_.size() + kJsonPadding);
-  const std::string_view data =
-      lines > 1 ? std::string_view(joined_)
-                : std::string_view(pending).substr(data_begin_, data_size_);
+  const std::string_view data = lines > 1
+                                    ? std::string_view(joined_)
+                                    : std::string_view(pending).substr(data_begin_, data_size_);
   if (data.find_first_not_of(' ') == data.npos) return StreamState::open;
   if (data == "[DONE]") {
     done_ = true;

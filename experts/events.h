@@ -15,9 +15,9 @@
 namespace experts {
 
 struct StreamOptions {
-  std::string_view name_json;    // what becomes the model of every event
-  bool usage_wanted = false;     // pass the usage-only event on
-  bool text_wanted = false;      // collect the content of choice 0 in Reply::text
+  std::string_view name_json;  // what becomes the model of every event
+  bool usage_wanted = false;   // pass the usage-only event on
+  bool text_wanted = false;    // collect the content of choice 0 in Reply::text
   std::size_t event_bytes_max = 1 << 20;
 };
 
@@ -33,15 +33,17 @@ class EventReader {
   EventReader(simdjson::ondemand::parser& parser, const StreamOptions& options, Reply& reply)
       : parser_(parser), options_(options), reply_(reply) {}
 
-  /// Takes whole events off the front of `pending` and appends what the client gets to `out`. What is
-  /// left in `pending` is the beginning of an event. Usage, finish_reason and text go to the Reply.
+  /// Takes whole events off the front of `pending` and appends what the client gets to `out`. What
+  /// is left in `pending` is the beginning of an event. Usage, finish_reason and text go to the
+  /// Reply.
   StreamState read(std::string& pending, std::string& out);
 
-  /// After the last byte: `done` when every choice that was seen has its finish_reason although nobody
-  /// said `[DONE]`; `open` means that the stream was cut.
+  /// After the last byte: `done` when every choice that was seen has its finish_reason although
+  /// nobody said `[DONE]`; `open` means that the stream was cut.
   StreamState end() const;
 
   const UpstreamError& error() const { return error_; }
+
   bool oversize() const { return oversize_; }
 
  private:
@@ -61,11 +63,11 @@ class EventReader {
   std::size_t data_begin_ = 0;  // the event's first data line
   std::size_t data_size_ = 0;
   int data_lines_ = 0;
-  std::string joined_;          // all data lines, when there is more than one
-  bool skip_lf_ = false;        // the last byte of the previous read was CR
-  bool at_start_ = true;        // a byte order mark may come
+  std::string joined_;    // all data lines, when there is more than one
+  bool skip_lf_ = false;  // the last byte of the previous read was CR
+  bool at_start_ = true;  // a byte order mark may come
 
-  std::int64_t finished_ = 0;   // choices that said why they ended
+  std::int64_t finished_ = 0;  // choices that said why they ended
   std::int64_t index_max_ = 0;
   bool done_ = false;
   bool oversize_ = false;

@@ -1,5 +1,5 @@
-// One HTTP request and its response, whatever carries them: the seam between the behaviour of a remote
-// expert (remote.cpp) and its two transports (socket_exchange.cpp, curl_exchange.cpp).
+// One HTTP request and its response, whatever carries them: the seam between the behaviour of a
+// remote expert (remote.cpp) and its two transports (socket_exchange.cpp, curl_exchange.cpp).
 //
 // Bytes come when they are asked for: a reader that does not ask is the backpressure. Destroying an
 // exchange that has not ended closes its connection, so that the server sees the cancellation.
@@ -19,17 +19,17 @@ namespace experts {
 
 /// What to send. Views outlive the exchange.
 struct Request {
-  bool list_models = false;   // GET /models, without a body
-  std::string_view lead;      // the body is lead + wire + "}"
+  bool list_models = false;  // GET /models, without a body
+  std::string_view lead;     // the body is lead + wire + "}"
   std::string_view wire;
   std::string_view request_id;  // sent as x-request-id when it is made of visible ASCII
   Clock::time_point by = Clock::time_point::max();  // over by then, whatever the Timeouts say
 };
 
 struct ResponseHead {
-  int status = 0;                // 0: nothing came yet
-  bool event_stream = false;     // Content-Type: text/event-stream
-  bool encoded = false;          // a Content-Encoding that we did not ask for
+  int status = 0;             // 0: nothing came yet
+  bool event_stream = false;  // Content-Type: text/event-stream
+  bool encoded = false;       // a Content-Encoding that we did not ask for
   int retry_after_s = -1;
 };
 
@@ -40,12 +40,12 @@ class Exchange {
   virtual ~Exchange() = default;
 
   /// The first call sends the request. Appends what came of the body to `into`: at least one byte
-  /// (data), the last bytes or none (end), or nothing that could be used any more (fault). `head` is
-  /// complete from the first data or end on. Never throws for what the network does.
+  /// (data), the last bytes or none (end), or nothing that could be used any more (fault). `head`
+  /// is complete from the first data or end on. Never throws for what the network does.
   virtual boost::asio::awaitable<Got> read(std::string& into) = 0;
 
-  /// The reader saw the end of what it wants (`[DONE]`) although the response has not ended: keep the
-  /// connection if the rest is only framing.
+  /// The reader saw the end of what it wants (`[DONE]`) although the response has not ended: keep
+  /// the connection if the rest is only framing.
   virtual void finish_early() = 0;
 
   ResponseHead head;

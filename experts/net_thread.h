@@ -5,8 +5,10 @@
 #include <simdjson.h>
 
 #include <boost/asio/io_context.hpp>
+#include <memory>
 #include <random>
 
+#include "experts/curl_exchange.h"
 #include "experts/options.h"
 #include "experts/sweep.h"
 
@@ -24,6 +26,7 @@ struct NetThread {
   Sweep sweep;
   simdjson::ondemand::parser json;  // used between two suspensions, never across one
   std::minstd_rand chance;          // of the jitter
+  std::unique_ptr<CurlLoop> curl;   // made when the first expert needs it
 };
 
 }  // namespace experts

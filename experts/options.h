@@ -1,5 +1,5 @@
-// What may be set about experts. The initialisers are the documented defaults; money is in micro-usd
-// (1 USD = 1,000,000), time in milliseconds, sizes in bytes. Plain data, no threads.
+// What may be set about experts. The initialisers are the documented defaults; money is in
+// micro-usd (1 USD = 1,000,000), time in milliseconds, sizes in bytes. Plain data, no threads.
 #pragma once
 
 #include <cstdint>
@@ -35,22 +35,23 @@ struct Capabilities {
 };
 
 struct Timeouts {
-  int connect_ms_max = 3'000;       // name, TCP, TLS
-  int first_byte_ms_max = 120'000;  // sent request to first byte; not streamed: the whole generation
-  int idle_ms_max = 60'000;         // between two pieces of a reply
-  int total_ms_max = 600'000;       // one attempt; Call::deadline bounds all attempts together
+  int connect_ms_max = 3'000;  // name, TCP, TLS
+  int first_byte_ms_max =
+      120'000;                 // sent request to first byte; not streamed: the whole generation
+  int idle_ms_max = 60'000;    // between two pieces of a reply
+  int total_ms_max = 600'000;  // one attempt; Call::deadline bounds all attempts together
 
   bool operator==(const Timeouts&) const = default;
 };
 
 /// Retries of the same expert. Going to another expert is the router's business.
 struct Retries {
-  int count_max = 1;             // after the first attempt
-  int backoff_ms = 100;          // first wait; doubles, drawn from [half, whole]
-  int backoff_ms_max = 2'000;    //
+  int count_max = 1;               // after the first attempt
+  int backoff_ms = 100;            // first wait; doubles, drawn from [half, whole]
+  int backoff_ms_max = 2'000;      //
   int retry_after_ms_max = 3'000;  // a longer Retry-After is not waited for, it goes into the Reply
-  // Retry budget as gRPC's retry throttling: a bucket of `tokens`; a failed attempt takes one, a good
-  // one gives a tenth back; no retries while the bucket is half empty. 0: no budget.
+  // Retry budget as gRPC's retry throttling: a bucket of `tokens`; a failed attempt takes one, a
+  // good one gives a tenth back; no retries while the bucket is half empty. 0: no budget.
   int budget_tokens = 100;
 
   bool operator==(const Retries&) const = default;
@@ -59,10 +60,10 @@ struct Retries {
 /// The breaker opens when the exponentially weighted share of failed calls passes one half. With a
 /// memory of 8 calls that is 6 failures in a row from perfect health.
 struct BreakerOptions {
-  int memory_calls = 8;        // 0: the breaker never opens
-  int open_ms = 2'000;         // doubles with every failed probe
-  int open_ms_max = 60'000;    //
-  bool probe_models = true;    // while open, ask GET /models, and close early when that works
+  int memory_calls = 8;      // 0: the breaker never opens
+  int open_ms = 2'000;       // doubles with every failed probe
+  int open_ms_max = 60'000;  //
+  bool probe_models = true;  // while open, ask GET /models, and close early when that works
 
   bool operator==(const BreakerOptions&) const = default;
 };
@@ -70,7 +71,7 @@ struct BreakerOptions {
 struct ExpertOptions {
   std::string name;  // pool name: what clients see as `model`
   Kind kind = Kind::remote;
-  std::string url;       // `http://host:8000/v1`; without a path, `/v1` is meant; native: the GGUF file
+  std::string url;  // `http://host:8000/v1`; without a path, `/v1` is meant; native: the GGUF file
   std::string model;     // the upstream's name; empty: same as `name`
   std::string key_env;   // environment variable that holds the key, or
   std::string key_file;  // file that holds it: one line, readable by its owner only
@@ -84,25 +85,26 @@ struct ExpertOptions {
   Timeouts timeouts;
   Retries retries;
   BreakerOptions breaker;
-  std::int64_t reply_bytes_max = 16 << 20;   // of a reply that is not streamed
-  std::int64_t event_bytes_max = 1 << 20;    // of one server-sent event
-  int connections_idle_max = 64;             // kept per net thread
-  int connection_idle_ms_max = 30'000;       // kept that long
-  bool http2 = true;     // offered over TLS
-  std::string proxy;     // `http://host:port`, `socks5h://host:port`; empty: none, whatever the environment says
-  std::string ca_file;   // PEM bundle instead of the system's
+  std::int64_t reply_bytes_max = 16 << 20;  // of a reply that is not streamed
+  std::int64_t event_bytes_max = 1 << 20;   // of one server-sent event
+  int connections_idle_max = 64;            // kept per net thread
+  int connection_idle_ms_max = 30'000;      // kept that long
+  bool http2 = true;                        // offered over TLS
+  std::string proxy;    // `http://host:port`, `socks5h://host:port`; empty: none, whatever the
+                        // environment says
+  std::string ca_file;  // PEM bundle instead of the system's
   std::vector<std::pair<std::string, std::string>> headers;  // sent with every request
 
   bool operator==(const ExpertOptions&) const = default;
 };
 
 struct PoolOptions {
-  int net_threads = 1;           // each gets an equal share of concurrency_max and queue_max
-  int sweep_ms = 100;            // how often deadlines are looked at: the precision of every timeout
-  int resolve_ms_kept = 30'000;  // how long a resolved name is used
+  int net_threads = 1;  // each gets an equal share of concurrency_max and queue_max
+  int sweep_ms = 100;   // how often deadlines are looked at: the precision of every timeout
+  int resolve_ms_kept = 30'000;    // how long a resolved name is used
   int error_bytes_max = 64 << 10;  // kept of an expert's error body
-  int informational_max = 8;     // 1xx responses before the real one
-  std::uint64_t seed = 0;        // of the jitter
+  int informational_max = 8;       // 1xx responses before the real one
+  std::uint64_t seed = 0;          // of the jitter
 };
 
 }  // namespace experts

@@ -22,7 +22,9 @@ namespace {
 constexpr auto kRelaxed = std::memory_order_relaxed;
 using Gate = asio::basic_waitable_timer<Clock>;
 
-int share_of(int limit, int threads) { return std::max(1, (limit + threads - 1) / threads); }
+int share_of(int limit, int threads) {
+  return std::max(1, (limit + threads - 1) / threads);
+}
 
 std::int64_t us_between(Clock::time_point begin, Clock::time_point end) {
   return std::chrono::duration_cast<std::chrono::microseconds>(end - begin).count();
@@ -31,19 +33,21 @@ std::int64_t us_between(Clock::time_point begin, Clock::time_point end) {
 }  // namespace
 
 struct Pool::Seat {
-  Seat(const Entry& roster_entry, std::unique_ptr<Expert> made, int threads)
+  Seat(const Entry& roster_entry, std::shared_ptr<NetThread> on, std::unique_ptr<Expert> made)
       : entry(roster_entry),
+        thread(std::move(on)),
         expert(std::move(made)),
-        places(share_of(entry.options.concurrency_max, threads)),
-        queue_places(share_of(entry.options.queue_max, threads)) {}
+        places(share_of(entry.options.concurrency_max, thread->limits.net_threads)),
+        queue_places(share_of(entry.options.queue_max, thread->limits.net_threads)) {}
 
   const Entry entry;
+  const std::shared_ptr<NetThread> thread;
   const std::unique_ptr<Expert> expert;
   const int places;
   const int queue_places;
   int inside = 0;
-  bool checking = false;     // a health check is running
-  std::deque<Gate*> queue;   // first in, first out; a woken one has its place already
+  bool checking = false;    // a health check is running
+  std::deque<Gate*> queue;  // first in, first out; a woken one has its place already
 };
 
 /// A place inside a Seat, given back by the destructor: to whoever waits first. Also gives back the
@@ -86,7 +90,7 @@ class Pool::Stay {
 
 Pool::Pool(asio::io_context& io, const RosterBoard& board, const PoolOptions& options,
            ExpertMaker maker)
-    : thread_(io, options), board_(board), maker_(std::move(maker)) {
+    : thread_(std::make_shared<NetThread>(io, options)), board_(board), maker_(std::move(maker)) {
   refresh();
 }
 
@@ -102,14 +106,15 @@ void Pool::refresh() {
     if (!seat || seat->entry.standing != entry.standing) {
       std::unique_ptr<Expert> expert;
       if (entry.options.kind == Kind::remote) {
-        expert = std::make_unique<RemoteExpert>(thread_, entry);
+        expert = std::make_unique<RemoteExpert>(*thread_, entry);
       } else if (maker_) {
-        expert = maker_(thread_, entry);
+        expert = maker_(*thread_, entry);
       }
       if (!expert) {
-        throw std::runtime_error("expert `" + entry.options.name + "`: nobody can make its kind here");
+        throw std::runtime_error("expert `" + entry.options.name +
+                                 "`: nobody can make its kind here");
       }
-      seat = std::make_shared<Seat>(entry, std::move(expert), thread_.limits.net_threads);
+      seat = std::make_shared<Seat>(entry, thread_, std::move(expert));
     }
     seats.push_back(std::move(seat));
   }
@@ -199,7 +204,7 @@ asio::awaitable<bool> Pool::enter(Seat& seat, const Call& call, Reply& reply) {
   const bool throws = co_await asio::this_coro::throw_if_cancelled();
   co_await asio::this_coro::throw_if_cancelled(false);
   const auto until = Clock::now() + milliseconds(seat.entry.options.queue_ms_max);
-  Gate gate(thread_.io, std::min(until, call.deadline));
+  Gate gate(thread_->io, std::min(until, call.deadline));
   seat.queue.push_back(&gate);
   standing.queued.fetch_add(1, kRelaxed);
   co_await gate.async_wait(asio::as_tuple(asio::deferred));
@@ -240,7 +245,7 @@ void Pool::check_health(const std::shared_ptr<Seat>& seat) {
   if (remote == nullptr || seat->checking) return;
   if (!seat->entry.standing->breaker.claim_health_check(Clock::now())) return;
   seat->checking = true;
-  asio::co_spawn(thread_.io, remote->is_reachable(), [seat](std::exception_ptr, bool well) {
+  asio::co_spawn(thread_->io, remote->is_reachable(), [seat](std::exception_ptr, bool well) {
     seat->checking = false;
     if (well) seat->entry.standing->breaker.shorten(Clock::now());
   });

@@ -1,8 +1,9 @@
-// The experts of one net thread: finds them by name, lets calls in (breaker, concurrency, queue), counts.
+// The experts of one net thread: finds them by name, lets calls in (breaker, concurrency, queue),
+// counts.
 //
-// One Pool per net thread, used on that thread only. The set of experts comes from the RosterBoard and
-// is looked at again with every call: when it changed, unchanged experts keep their connections, the
-// others go as soon as their calls have ended.
+// One Pool per net thread, used on that thread only. The set of experts comes from the RosterBoard
+// and is looked at again with every call: when it changed, unchanged experts keep their
+// connections, the others go as soon as their calls have ended.
 #pragma once
 
 #include <cstdint>
@@ -21,9 +22,9 @@ namespace experts {
 struct ExpertView {
   std::string_view name;
   const ExpertOptions* options = nullptr;  // prices, context, capabilities, skills
-  bool healthy = true;          // breaker not open, not cooling down after a 429
+  bool healthy = true;                     // breaker not open, not cooling down after a 429
   BreakerState breaker = BreakerState::closed;
-  int inflight = 0;             // all net threads together
+  int inflight = 0;  // all net threads together
   int queued = 0;
   std::int64_t total_us = 0;       // expected duration of a call; 0: not known yet
   std::int64_t first_byte_us = 0;  // expected, streamed; 0: not known yet
@@ -49,8 +50,8 @@ class Pool {
   /// Changes when the experts do: whatever was derived from describe()'s fixed parts is stale then.
   std::uint64_t version() const { return version_; }
 
-  /// Asks one expert. Never throws for what an expert can do wrong; a name that is not in the pool is
-  /// Outcome::unreachable. `call` and `sink` outlive the coroutine. Cancellation as Expert::ask.
+  /// Asks one expert. Never throws for what an expert can do wrong; a name that is not in the pool
+  /// is Outcome::unreachable. `call` and `sink` outlive the coroutine. Cancellation as Expert::ask.
   boost::asio::awaitable<Reply> ask(std::string_view name, const Call& call, Sink* sink);
 
  private:
@@ -63,7 +64,7 @@ class Pool {
   void settle(Seat& seat, Stay& stay, const Call& call, Reply& reply);
   void check_health(const std::shared_ptr<Seat>& seat);
 
-  NetThread thread_;
+  const std::shared_ptr<NetThread> thread_;  // shared with the seats: a health check may outlive us
   const RosterBoard& board_;
   const ExpertMaker maker_;
   std::uint64_t version_ = 0;

@@ -21,7 +21,9 @@ std::int64_t us_since(Clock::time_point begin) {
   return std::chrono::duration_cast<std::chrono::microseconds>(Clock::now() - begin).count();
 }
 
-bool is_success(int status) { return status >= 200 && status < 300; }
+bool is_success(int status) {
+  return status >= 200 && status < 300;
+}
 
 std::string lead_of(const Entry& entry, std::string_view more) {
   return std::string("{\"model\":").append(entry.target->model_json).append(more);
@@ -44,11 +46,19 @@ RemoteExpert::RemoteExpert(NetThread& thread, Entry entry)
     : thread_(thread),
       entry_(std::move(entry)),
       lead_plain_(lead_of(entry_, ",")),
-      lead_stream_(lead_of(entry_, ",\"stream\":true,\"stream_options\":{\"include_usage\":true},")),
-      connections_(thread.io, thread.sweep, entry_, thread.limits) {}
+      lead_stream_(
+          lead_of(entry_, ",\"stream\":true,\"stream_options\":{\"include_usage\":true},")) {
+  const bool plain = !entry_.target->tls && entry_.options.proxy.empty();
+  if (plain) {
+    connections_ = std::make_unique<Connections>(thread.io, thread.sweep, entry_, thread.limits);
+  } else if (!thread.curl) {
+    thread.curl = std::make_unique<CurlLoop>(thread.io, thread.sweep);
+  }
+}
 
 std::unique_ptr<Exchange> RemoteExpert::start(const Request& request, bool streamed) {
-  return connections_.start(request, streamed);
+  if (connections_) return connections_->start(request, streamed);
+  return thread_.curl->start(entry_, request);
 }
 
 asio::awaitable<Reply> RemoteExpert::ask(const Call& call, Sink* sink) {
@@ -157,7 +167,8 @@ asio::awaitable<bool> RemoteExpert::relay(Exchange& exchange, const Call& call, 
     }
     if (state == StreamState::error) co_return settle_error_object(events.error(), reply);
     if (state == StreamState::malformed) {
-      co_return settle_malformed("an event that is no chat.completion.chunk", events.oversize(), reply);
+      co_return settle_malformed("an event that is no chat.completion.chunk", events.oversize(),
+                                 reply);
     }
     if (state == StreamState::done || got == Got::end) {
       if (got == Got::data) exchange.finish_early();
@@ -173,7 +184,8 @@ asio::awaitable<bool> RemoteExpert::relay(Exchange& exchange, const Call& call, 
   co_return true;
 }
 
-// ---- how an attempt ended: each returns whether the same expert may be asked again -----------------
+// ---- how an attempt ended: each returns whether the same expert may be asked again
+// -----------------
 
 bool RemoteExpert::settle_body(const Call& call, std::string body, Reply& reply) {
   body.reserve(body.size() + kJsonPadding);
@@ -244,7 +256,8 @@ std::string RemoteExpert::quote(const UpstreamError& error) const {
   return text.empty() ? "no message" : text;
 }
 
-// ---- retries --------------------------------------------------------------------------------------
+// ---- retries
+// --------------------------------------------------------------------------------------
 
 /// False: no further attempt, the Reply stays as it is (or says cancelled).
 asio::awaitable<bool> RemoteExpert::wait_before_retry(const Call& call, Reply& reply) {
@@ -277,7 +290,8 @@ asio::awaitable<bool> RemoteExpert::wait_before_retry(const Call& call, Reply& r
   co_return false;
 }
 
-// ---- health -----------------------------------------------------------------------------------------
+// ---- health
+// -----------------------------------------------------------------------------------------
 
 asio::awaitable<bool> RemoteExpert::is_reachable() {
   Request request;
@@ -287,7 +301,7 @@ asio::awaitable<bool> RemoteExpert::is_reachable() {
   std::string body;
   Got got = Got::data;
   while (got == Got::data) got = co_await exchange->read(body);
-  co_return got == Got::end && is_success(exchange->head.status);
+  co_return got == Got::end&& is_success(exchange->head.status);
 }
 
 }  // namespace experts

@@ -26,7 +26,8 @@ class RemoteExpert final : public Expert {
  private:
   /// Each fills the Reply and returns true when the same expert may be asked again.
   boost::asio::awaitable<bool> attempt(const Call& call, Sink* sink, Reply& reply);
-  boost::asio::awaitable<bool> relay(Exchange& exchange, const Call& call, Sink* sink, Reply& reply);
+  boost::asio::awaitable<bool> relay(Exchange& exchange, const Call& call, Sink* sink,
+                                     Reply& reply);
   boost::asio::awaitable<bool> collect(Exchange& exchange, const Call& call, std::string body,
                                        Reply& reply);
 
@@ -42,9 +43,9 @@ class RemoteExpert final : public Expert {
 
   NetThread& thread_;
   const Entry entry_;
-  const std::string lead_plain_;   // `{"model":"the upstream's name",`
-  const std::string lead_stream_;  // the same with stream and stream_options
-  Connections connections_;
+  const std::string lead_plain_;              // `{"model":"the upstream's name",`
+  const std::string lead_stream_;             // the same with stream and stream_options
+  std::unique_ptr<Connections> connections_;  // null: libcurl carries it
 };
 
 }  // namespace experts

@@ -40,12 +40,18 @@ error_code walk(od::value value) {
   od::json_type type;
   if (const auto ec = value.type().get(type)) return ec;
   switch (type) {
-    case od::json_type::array: return walk_array(value);
-    case od::json_type::object: return walk_object(value);
-    case od::json_type::number: return value.get_number().error();
-    case od::json_type::string: return value.get_raw_json_string().error();
-    case od::json_type::boolean: return value.get_bool().error();
-    case od::json_type::null: return value.is_null() ? SUCCESS : simdjson::N_ATOM_ERROR;
+    case od::json_type::array:
+      return walk_array(value);
+    case od::json_type::object:
+      return walk_object(value);
+    case od::json_type::number:
+      return value.get_number().error();
+    case od::json_type::string:
+      return value.get_raw_json_string().error();
+    case od::json_type::boolean:
+      return value.get_bool().error();
+    case od::json_type::null:
+      return value.is_null() ? SUCCESS : simdjson::N_ATOM_ERROR;
   }
   return simdjson::TAPE_ERROR;
 }
@@ -54,7 +60,8 @@ bool is(const od::raw_json_string& key, std::string_view name) {
   return key.unsafe_is_equal(name);
 }
 
-/// Calls `visit(key, value)` for every field; `visit` returns an error code and must consume the value.
+/// Calls `visit(key, value)` for every field; `visit` returns an error code and must consume the
+/// value.
 template <class Visit>
 error_code for_each_field(od::value value, const Visit& visit) {
   od::object object;

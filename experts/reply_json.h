@@ -1,8 +1,8 @@
 // What we read from, and change in, the JSON that an expert sends: pure functions over bytes.
 //
 // simdjson's on-demand parser does the reading; it checks UTF-8, strings and structure, and walk()
-// checks what it skips, so that nothing which is not JSON is passed on. Only the top-level `model` is
-// changed, in place by position: every other byte stays as the expert sent it.
+// checks what it skips, so that nothing which is not JSON is passed on. Only the top-level `model`
+// is changed, in place by position: every other byte stays as the expert sent it.
 #pragma once
 
 #include <simdjson.h>
@@ -27,20 +27,21 @@ struct UpstreamError {
 
 /// What one JSON object, a completion or a chunk of one, says about itself.
 struct ReplyFacts {
-  bool valid = false;              // a JSON object of the agreed shape
-  std::size_t model_begin = 0;     // the top-level `model` value, as offsets into the text;
-  std::size_t model_end = 0;       // both 0: there is none
+  bool valid = false;           // a JSON object of the agreed shape
+  std::size_t model_begin = 0;  // the top-level `model` value, as offsets into the text;
+  std::size_t model_end = 0;    // both 0: there is none
   bool has_choices = false;
   std::size_t choices = 0;
-  std::string_view finish_reason;  // of choice 0; into the text, without quotes; empty: null or none
-  std::int64_t finished = 0;       // choices with a finish_reason
-  std::int64_t index_max = 0;      // largest `index` of a choice
+  std::string_view
+      finish_reason;           // of choice 0; into the text, without quotes; empty: null or none
+  std::int64_t finished = 0;   // choices with a finish_reason
+  std::int64_t index_max = 0;  // largest `index` of a choice
   Usage usage;
   UpstreamError error;
 };
 
-/// Reads `text`, which must be followed by kJsonPadding readable bytes. When `content` is not null, the
-/// content of choice 0 (message or delta) is appended to it.
+/// Reads `text`, which must be followed by kJsonPadding readable bytes. When `content` is not null,
+/// the content of choice 0 (message or delta) is appended to it.
 ReplyFacts read_reply(simdjson::ondemand::parser& parser, std::string_view text,
                       std::string* content);
 

@@ -48,7 +48,9 @@ ResponseParser::Fed ResponseParser::fail(const Error& ec) {
   return Fed::broken;
 }
 
-void ResponseParser::on_response_impl(int code, View, int, Error&) { head.status = code; }
+void ResponseParser::on_response_impl(int code, View, int, Error&) {
+  head.status = code;
+}
 
 void ResponseParser::on_field_impl(http::field name, View, View value, Error&) {
   switch (name) {
@@ -63,7 +65,8 @@ void ResponseParser::on_field_impl(http::field name, View, View value, Error&) {
     case http::field::retry_after:
       head.retry_after_s = parse_retry_after(value, std::time(nullptr));
       break;
-    default: break;
+    default:
+      break;
   }
 }
 

@@ -1,10 +1,10 @@
 #include "experts/socket_exchange.h"
 
+#include <algorithm>
 #include <boost/asio/as_tuple.hpp>
 #include <boost/asio/deferred.hpp>
 #include <boost/asio/this_coro.hpp>
 #include <boost/asio/write.hpp>
-#include <algorithm>
 #include <charconv>
 #include <cstring>
 
@@ -28,15 +28,22 @@ bool is_visible_ascii(std::string_view text) {
 bool is_still_good(Connection& connection) {
   for (;;) {
     error_code ec;
-    const std::size_t size = connection.socket.read_some(asio::buffer(connection.buffer), ec);
+    const auto room = asio::buffer(connection.buffer) + connection.end;
+    const std::size_t size = connection.socket.read_some(room, ec);
     if (ec == asio::error::would_block) return !connection.unfinished;
     if (ec || !connection.unfinished) return false;
+    connection.end += size;
     std::string body;
     std::size_t taken = 0;
-    const auto fed = connection.parser->feed({connection.buffer.data(), size}, taken, body);
-    if (fed == ResponseParser::Fed::broken || taken < size) return false;
-    if (fed == ResponseParser::Fed::done) connection.unfinished = false;
-    if (!connection.unfinished && !connection.parser->keep_alive()) return false;
+    const auto fed = connection.parser->feed(connection.unread(), taken, body);
+    connection.begin += taken;
+    if (fed == ResponseParser::Fed::more) continue;
+    const bool all_read = connection.begin == connection.end;
+    if (fed == ResponseParser::Fed::broken || !all_read || !connection.parser->keep_alive()) {
+      return false;
+    }
+    connection.unfinished = false;
+    connection.begin = connection.end = 0;
   }
 }
 
@@ -62,13 +69,14 @@ struct Lookup {
 
 std::shared_ptr<Lookup> start_lookup(asio::io_context& io, const Target& target) {
   auto lookup = std::make_shared<Lookup>(io);
-  lookup->resolver.async_resolve(
-      target.host, std::to_string(target.port), [lookup](const error_code& ec, const auto& found) {
-        lookup->error = ec;
-        for (const auto& entry : found) lookup->endpoints.push_back(entry.endpoint());
-        lookup->done = true;
-        lookup->gate.cancel();
-      });
+  lookup->resolver.async_resolve(target.host, std::to_string(target.port),
+                                 [lookup](const error_code& ec, const auto& found) {
+                                   lookup->error = ec;
+                                   for (const auto& entry : found)
+                                     lookup->endpoints.push_back(entry.endpoint());
+                                   lookup->done = true;
+                                   lookup->gate.cancel();
+                                 });
   return lookup;
 }
 
@@ -107,10 +115,10 @@ class SocketExchange final : public Exchange, private Waiting {
   std::unique_ptr<Connection> connection_;
   std::shared_ptr<Lookup> lookup_;  // while waiting for one
   const Clock::time_point total_due_;
-  std::size_t sent_ = 0;      // bytes of the request
-  int informational_ = 0;     // 1xx responses so far
-  bool asked_ = false;        // the request is on its way
-  bool answered_ = false;     // a byte of the response came
+  std::size_t sent_ = 0;   // bytes of the request
+  int informational_ = 0;  // 1xx responses so far
+  bool asked_ = false;     // the request is on its way
+  bool answered_ = false;  // a byte of the response came
   bool timed_out_ = false;
 };
 
@@ -345,8 +353,8 @@ Got SocketExchange::end_response() {
 }
 
 void SocketExchange::finish_early() {
-  if (!connection_ || connection_->begin != connection_->end) return;
-  connection_->unfinished = true;
+  if (!connection_) return;
+  connection_->unfinished = true;  // take() looks whether the rest is only framing
   home_.keep(std::move(connection_));
 }
 
@@ -416,7 +424,8 @@ void Connections::keep(std::unique_ptr<Connection> connection) {
 void Connections::expire() {
   const milliseconds limit(entry_.options.connection_idle_ms_max);
   const auto now = Clock::now();
-  std::erase_if(idle_, [&](const auto& connection) { return connection->idle_since + limit <= now; });
+  std::erase_if(idle_,
+                [&](const auto& connection) { return connection->idle_since + limit <= now; });
   if (idle_.empty()) return;
   due = idle_.front()->idle_since + limit;
   sweep_.add(*this);

@@ -20,8 +20,8 @@ namespace experts {
 
 /// One TCP connection and the bytes that were read from it and not yet parsed.
 struct Connection {
-  using Socket =
-      boost::asio::basic_stream_socket<boost::asio::ip::tcp, boost::asio::io_context::executor_type>;
+  using Socket = boost::asio::basic_stream_socket<boost::asio::ip::tcp,
+                                                  boost::asio::io_context::executor_type>;
 
   explicit Connection(boost::asio::io_context& io) : socket(io) {}
 
@@ -36,8 +36,8 @@ struct Connection {
   Clock::time_point idle_since;
 };
 
-/// The connections of one net thread to one expert that wait for work, the youngest first out, and the
-/// resolved addresses. Outlives its exchanges.
+/// The connections of one net thread to one expert that wait for work, the youngest first out, and
+/// the resolved addresses. Outlives its exchanges.
 class Connections final : private Waiting {
  public:
   Connections(boost::asio::io_context& io, Sweep& sweep, Entry entry, const PoolOptions& limits);

@@ -35,13 +35,13 @@ struct alignas(64) Standing {
   std::array<Counter, kOutcomes> outcomes{};  // calls by how they ended
   Counter attempts{0};
   Counter retries{0};
-  Counter retries_withheld{0};    // by the retry budget
-  Counter stale_connections{0};   // a kept connection had died; sent again on a fresh one
+  Counter retries_withheld{0};   // by the retry budget
+  Counter stale_connections{0};  // a kept connection had died; sent again on a fresh one
   Counter connections_opened{0};
   Counter queue_full{0};
   Counter queue_timeouts{0};
   Counter breaker_openings{0};
-  Counter oversize{0};            // replies or events over their limit
+  Counter oversize{0};  // replies or events over their limit
   Counter prompt_tokens{0};
   Counter cached_tokens{0};
   Counter completion_tokens{0};

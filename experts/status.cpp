@@ -18,15 +18,20 @@ Outcome outcome_of(int status, const UpstreamError& error) {
   switch (status) {
     case 401:
     case 402:
-    case 403: return Outcome::credentials;
+    case 403:
+      return Outcome::credentials;
     case 408:
-    case 504: return Outcome::timed_out;
+    case 504:
+      return Outcome::timed_out;
     case 425:
     case 502:
     case 503:
-    case 529: return Outcome::overloaded;
-    case 429: return Outcome::limited;
-    default: break;
+    case 529:
+      return Outcome::overloaded;
+    case 429:
+      return Outcome::limited;
+    default:
+      break;
   }
   if (status >= 400 && status < 500) return Outcome::refused;
   if (status >= 500 || error.present) return Outcome::failed;
@@ -35,11 +40,13 @@ Outcome outcome_of(int status, const UpstreamError& error) {
 
 bool is_retryable(Outcome outcome, const UpstreamError& error) {
   switch (outcome) {
-    case Outcome::limited: return error.code != "insufficient_quota";
+    case Outcome::limited:
+      return error.code != "insufficient_quota";
     case Outcome::overloaded:
     case Outcome::failed:
     case Outcome::unreachable:
-    case Outcome::cut: return true;
+    case Outcome::cut:
+      return true;
     case Outcome::ok:
     case Outcome::refused:
     case Outcome::filtered:
@@ -47,7 +54,8 @@ bool is_retryable(Outcome outcome, const UpstreamError& error) {
     case Outcome::timed_out:
     case Outcome::malformed:
     case Outcome::cancelled:
-    case Outcome::open_circuit: return false;
+    case Outcome::open_circuit:
+      return false;
   }
   return false;
 }

@@ -1,6 +1,6 @@
-// Deadlines without timers: whoever waits hangs itself into the list with the time at which its wait is
-// over; one coarse timer per net thread goes through the list and calls expire() on those that are.
-// An empty list costs no wake-ups. One thread, no locks.
+// Deadlines without timers: whoever waits hangs itself into the list with the time at which its
+// wait is over; one coarse timer per net thread goes through the list and calls expire() on those
+// that are. An empty list costs no wake-ups. One thread, no locks.
 #pragma once
 
 #include <boost/asio/basic_waitable_timer.hpp>

@@ -16,7 +16,9 @@ namespace {
   throw std::runtime_error("expert `" + options.name + "`: " + what);
 }
 
-bool is_control(char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7f; }
+bool is_control(char c) {
+  return static_cast<unsigned char>(c) < 0x20 || c == 0x7f;
+}
 
 bool is_token(std::string_view text) {
   constexpr std::string_view kMarks = "!#$%&'*+-.^_`|~";
@@ -29,7 +31,8 @@ bool is_token(std::string_view text) {
 /// libcurl's own url parser, so that both transports mean the same server by the same text.
 class Url {
  public:
-  explicit Url(const ExpertOptions& options) : options_(options), handle_(curl_url(), curl_url_cleanup) {
+  explicit Url(const ExpertOptions& options)
+      : options_(options), handle_(curl_url(), curl_url_cleanup) {
     if (curl_url_set(handle_.get(), CURLUPART_URL, options.url.c_str(), 0) != CURLUE_OK) {
       reject(options, "url `" + options.url + "` is not a url; expected `http://host:port/v1`");
     }
@@ -57,7 +60,8 @@ std::string join_path(std::string path, std::string_view endpoint) {
   return path.append(endpoint);
 }
 
-std::string fixed_fields(const ExpertOptions& options, const Target& target, const std::string& host) {
+std::string fixed_fields(const ExpertOptions& options, const Target& target,
+                         const std::string& host) {
   std::string fields = "Host: " + host + "\r\n";
   if (!target.key.empty()) fields += "Authorization: Bearer " + target.key + "\r\n";
   for (const auto& [name, value] : options.headers) {
@@ -71,7 +75,8 @@ std::string fixed_fields(const ExpertOptions& options, const Target& target, con
 }
 
 std::string read_key_file(const ExpertOptions& options) {
-  struct stat status{};
+  struct stat status {};
+
   if (::stat(options.key_file.c_str(), &status) != 0 || !S_ISREG(status.st_mode)) {
     reject(options, "key_file `" + options.key_file + "` is not a file that can be read");
   }
@@ -82,7 +87,8 @@ std::string read_key_file(const ExpertOptions& options) {
   std::string key;
   std::getline(file, key);
   while (!key.empty() && (key.back() == '\r' || key.back() == ' ')) key.pop_back();
-  if (key.empty()) reject(options, "the first line of key_file `" + options.key_file + "` is empty");
+  if (key.empty())
+    reject(options, "the first line of key_file `" + options.key_file + "` is empty");
   return key;
 }
 

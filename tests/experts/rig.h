@@ -1,5 +1,5 @@
-// What every test of a remote expert needs: an io_context, an upstream, a Pool with one expert, and a
-// client that collects what is streamed to it.
+// What every test of a remote expert needs: an io_context, an upstream, a Pool with one expert, and
+// a client that collects what is streamed to it.
 #pragma once
 
 #include <gtest/gtest.h>
@@ -64,9 +64,14 @@ inline const std::string kUsageEvent =
     "\n\n";
 inline const std::string kDone = "data: [DONE]\n\n";
 
+/// Both transports meet the same upstream: libcurl carries plain http when there is a proxy, and
+/// the upstream does not mind being one.
+enum class Transport { sockets, curl };
+
 class Rig {
  public:
-  Rig() : upstream(io) {
+  explicit Rig(Transport transport = Transport::sockets) : upstream(io) {
+    if (transport == Transport::curl) options.proxy = upstream.origin();
     options.name = "one";
     options.url = upstream.url();
     options.model = "upstream-model";
