@@ -23,7 +23,7 @@ bool later(const Candidate& a, const Candidate& b) {
   return a.score != b.score ? a.score < b.score : a.left > b.left;
 }
 
-std::vector<Node> characters_of(std::string_view text) {
+std::vector<Node> nodes_of(std::string_view text) {
   std::vector<Node> nodes;
   for (std::size_t at = 0; at < text.size();) {
     const std::size_t length =
@@ -56,7 +56,7 @@ TokenId Spm::find(std::string_view text) const {
 }
 
 void Spm::encode(std::string_view text, std::vector<TokenId>& ids) const {
-  std::vector<Node> nodes = characters_of(text);
+  std::vector<Node> nodes = nodes_of(text);
   std::vector<Candidate> heap;
   const auto node = [&nodes](std::int64_t i) -> Node& {
     return nodes[static_cast<std::size_t>(i)];

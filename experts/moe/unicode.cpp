@@ -2,6 +2,7 @@
 
 #include <utf8proc.h>
 
+#include <algorithm>
 #include <array>
 
 namespace moe {
@@ -13,6 +14,13 @@ bool is_white_space(char32_t code) {
   return (code >= 0x09 && code <= 0x0D) || code == 0x85 || code == 0x20 || code == 0xA0 ||
          code == 0x1680 || (code >= 0x2000 && code <= 0x200A) || code == 0x2028 || code == 0x2029 ||
          code == 0x202F || code == 0x205F || code == 0x3000;
+}
+
+// What Unicode 15.1 added; Debian 12's utf8proc has 15.0, vocabularies' reference tables 15.1.
+Category look_up_newer(char32_t code) {
+  if (code >= 0x2EBF0 && code <= 0x2EE5D) return Category::letter;
+  if ((code >= 0x2FFC && code <= 0x2FFF) || code == 0x31EF) return Category::symbol;
+  return Category::other;
 }
 
 Category look_up(char32_t code) {
@@ -46,7 +54,7 @@ Category look_up(char32_t code) {
     case UTF8PROC_CATEGORY_SO:
       return Category::symbol;
     default:
-      return Category::other;
+      return look_up_newer(code);
   }
 }
 
@@ -89,6 +97,19 @@ std::size_t agreeing_bytes(std::string_view text) {
     ++n;
   }
   return n;
+}
+
+std::string mapped(std::string_view text, utf8proc_int32_t (*map)(utf8proc_int32_t)) {
+  std::string out;
+  for (const std::string_view c : characters_of(text)) {
+    if (utf8_valid_length(c) == 0) {
+      out += c;
+    } else {
+      const auto code = static_cast<utf8proc_int32_t>(decode_utf8(c)[0].code);
+      append_utf8(out, static_cast<char32_t>(map(code)));
+    }
+  }
+  return out;
 }
 
 }  // namespace
@@ -153,6 +174,20 @@ void append_utf8(std::string& out, char32_t code_point) {
     put(0x80 | ((code_point >> 6) & 0x3F));
     put(0x80 | (code_point & 0x3F));
   }
+}
+
+std::string to_upper(std::string_view text) { return mapped(text, utf8proc_toupper); }
+
+std::string to_lower(std::string_view text) { return mapped(text, utf8proc_tolower); }
+
+std::vector<std::string_view> characters_of(std::string_view text) {
+  std::vector<std::string_view> characters;
+  while (!text.empty()) {
+    const std::size_t length = std::max<std::size_t>(utf8_valid_length(text), 1);
+    characters.push_back(text.substr(0, length));
+    text.remove_prefix(length);
+  }
+  return characters;
 }
 
 std::vector<Scalar> decode_utf8(std::string_view text) {

@@ -41,6 +41,13 @@ std::string with_valid_utf8(std::string_view text);
 
 void append_utf8(std::string& out, char32_t code_point);
 
+/// Simple case mappings, code point by code point; bytes outside UTF-8 stay.
+std::string to_upper(std::string_view text);
+std::string to_lower(std::string_view text);
+
+/// The characters of a text as views into it; a byte outside UTF-8 counts as one.
+std::vector<std::string_view> characters_of(std::string_view text);
+
 /// One code point of a text.
 struct Scalar {
   char32_t code = 0;
