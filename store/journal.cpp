@@ -67,7 +67,7 @@ Ticket Journal::put(Decision&& row) noexcept {
   Lock lock(mutex_);
   if (!is_id(row.id)) return drop(&JournalCounts::dropped_malformed, unix_us);
   if (clipped) ++counts_.clipped;
-  if (!row.text.empty() && queue_.bytes + bytes > options_.queue_bytes_max / 2) {
+  if (!row.text.empty() && queue_.bytes + bytes_in_hand_ + bytes > options_.queue_bytes_max / 2) {
     bytes -= row.text.size();
     row.text.clear();
     ++counts_.texts_shed;

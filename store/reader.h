@@ -20,8 +20,8 @@
 
 namespace store {
 
-inline constexpr int kPageRowsMax = 1'000;    // rows that one call returns
-inline constexpr int kPageScanMax = 100'000;  // rows that one call looks at
+inline constexpr int kPageRowsMax = 1'000;   // rows that one call returns
+inline constexpr int kPageScanMax = 20'000;  // rows that one call looks at
 
 struct Stored {
   Decision row;

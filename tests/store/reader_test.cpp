@@ -81,7 +81,7 @@ TEST_F(ReaderTest, ListedRowsAreWhole) {
 TEST_F(ReaderTest, ScanIsBoundedAndGoesOn) {
   // Rows that no filter matches, more than one call looks at, between the match and the newest.
   writer_.db().exec(
-      "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 100100) "
+      "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 20100) "
       "INSERT INTO decisions SELECT NULL, 'z' || i, unix_us, 'other', expert, model, outcome, "
       "reason, mode, gate, finish_reason, abstained, stream, propensity, policy_version, "
       "query_hash, features_hash, seed, prompt_tokens, completion_tokens, cached_tokens, "
