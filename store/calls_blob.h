@@ -1,5 +1,5 @@
-// The calls of a decision as one compact column. A child table costs more than the decision itself
-// (store/README.md), and nobody asks for a call without its decision.
+// The calls of a decision as one compact column. A row of a child table would cost eight times the
+// encoding (store/README.md), and nobody asks for a call without its decision.
 //
 // Layout, version 1: byte 1; number of calls; per call the fields of CallRow in their order, texts
 // as length and bytes; FNV-1a over all before it, 4 bytes little-endian. Numbers are LEB128

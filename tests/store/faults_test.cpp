@@ -49,6 +49,8 @@ using store_test::id_of;
 using store_test::Scratch;
 using Steady = std::chrono::steady_clock;
 
+constexpr int kPatientMs = 10'000;  // for a lock that the journal holds for a moment
+
 /// While it lives, SQLite's writes go through faulty_pwrite (a test door of its VFS,
 /// sqlite.org/vfs.html).
 class FaultyDisk {
@@ -171,7 +173,7 @@ TEST(Faults, LockedDatabase) {
   Journal journal(options_at(scratch.file()), warnings.sink());
   journal.put(decision(1));
   ASSERT_TRUE(journal.flush(in(20s)));
-  Db other(scratch.file(), Access::read_write, 0);
+  Db other(scratch.file(), Access::read_write, kPatientMs);
   other.exec("BEGIN EXCLUSIVE");
   expect_degrades_and_recovers(journal, warnings, scratch.file(), "locked",
                                [&] { other.exec("ROLLBACK"); });
@@ -183,7 +185,7 @@ TEST(Faults, QueueOverflowDropsAndRecordsTheGap) {
   options.queue_rows_max = 50;
   Warnings warnings;
   Journal journal(options, warnings.sink());
-  Db other(scratch.file(), Access::read_write, 0);
+  Db other(scratch.file(), Access::read_write, kPatientMs);
   other.exec("BEGIN EXCLUSIVE");
   std::uint64_t accepted = 0;
   for (std::uint64_t i = 0; i < 80; ++i) accepted += journal.put(decision(i)) != 0 ? 1 : 0;
@@ -212,7 +214,7 @@ TEST(Faults, TextsGoBeforeRows) {
   store::Options options = options_at(scratch.file());
   options.queue_bytes_max = 100'000;
   Journal journal(options, {});
-  Db other(scratch.file(), Access::read_write, 0);
+  Db other(scratch.file(), Access::read_write, kPatientMs);
   other.exec("BEGIN EXCLUSIVE");
   std::uint64_t accepted = 0;
   for (std::uint64_t i = 0; i < 40; ++i) {
@@ -234,7 +236,7 @@ TEST(Faults, StopGivesUpABrokenDisk) {
   store::Options options = options_at(scratch.file());
   options.stop_wait_ms_max = 50;
   Journal journal(options, {});
-  Db other(scratch.file(), Access::read_write, 0);
+  Db other(scratch.file(), Access::read_write, kPatientMs);
   other.exec("BEGIN EXCLUSIVE");
   for (std::uint64_t i = 0; i < 7; ++i) journal.put(decision(i));
   journal.stop();
