@@ -1,0 +1,112 @@
+#include "experts/moe/tools/bench.h"
+
+#include <algorithm>
+#include <chrono>
+#include <cstdio>
+#include <memory>
+#include <ostream>
+#include <random>
+
+#include "experts/moe/forward.h"
+
+namespace moe::tools {
+
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+double seconds_since(Clock::time_point start) {
+  return std::chrono::duration<double>(Clock::now() - start).count();
+}
+
+class Bench {
+ public:
+  Bench(const Model& model, const BenchOptions& options, int rows_max, std::size_t pages)
+      : options_(options),
+        vocabulary_(model.config.vocabulary),
+        cache_(KvCache::Shape::of(model.config), pages),
+        team_(options.threads),
+        forward_(model, cache_, team_, pick_kernels(), rows_max) {
+    for (std::size_t i = 0; i < pages; ++i) pages_.push_back(cache_.take());
+  }
+
+  /// Seconds of options.steps steps of n sequences, each at its own page.
+  double decode(int n) {
+    const auto step = [&](int position) {
+      rows_.clear();
+      for (int s = 0; s < n; ++s) rows_.push_back({token(), position, &pages_[s], nullptr, true});
+      forward_.run(rows_);
+    };
+    step(0);
+    const auto start = Clock::now();
+    for (int i = 1; i <= options_.steps; ++i) step(i % kPagePositions);
+    return seconds_since(start);
+  }
+
+  /// Seconds of one prompt of n tokens.
+  double prefill(int n) {
+    rows_.clear();
+    for (int i = 0; i < n; ++i) rows_.push_back({token(), i, pages_.data(), nullptr, i + 1 == n});
+    const auto start = Clock::now();
+    forward_.run(rows_);
+    return seconds_since(start);
+  }
+
+ private:
+  std::int32_t token() {
+    return static_cast<std::int32_t>(random_() % static_cast<std::uint32_t>(vocabulary_));
+  }
+
+  const BenchOptions& options_;
+  int vocabulary_;
+  KvCache cache_;
+  Team team_;
+  Forward forward_;
+  std::vector<std::uint32_t> pages_;
+  std::vector<BatchRow> rows_;
+  std::mt19937 random_{1};
+};
+
+void report(std::ostream& out, const char* what, int n, double tokens,
+            std::vector<double> seconds) {
+  std::sort(seconds.begin(), seconds.end());
+  char line[128];
+  std::snprintf(line, sizeof line, "%-8s %4d   median %8.2f   best %8.2f tokens/s\n", what, n,
+                tokens / seconds[seconds.size() / 2], tokens / seconds[0]);
+  out << line << std::flush;
+}
+
+}  // namespace
+
+void bench(const BenchOptions& options, std::ostream& out) {
+  const auto start = Clock::now();
+  const Model model = Model::open(options.model);
+  char line[128];
+  std::snprintf(line, sizeof line, "load %.3f s, %d threads, kernels %s\n", seconds_since(start),
+                options.threads, pick_kernels().name);
+  out << line;
+  int rows_max = 1;
+  std::size_t pages = 1;
+  for (const int n : options.decode) {
+    rows_max = std::max(rows_max, n);
+    pages = std::max(pages, static_cast<std::size_t>(n));
+  }
+  for (const int n : options.prefill) {
+    rows_max = std::max(rows_max, n);
+    pages = std::max(pages, static_cast<std::size_t>(n / kPagePositions + 1));
+  }
+  Bench bench(model, options, rows_max, pages);
+  for (const int n : options.decode) {
+    std::vector<double> seconds;
+    for (int round = 0; round < options.rounds; ++round) seconds.push_back(bench.decode(n));
+    report(out, "decode", n, static_cast<double>(n) * options.steps, seconds);
+  }
+  for (const int n : options.prefill) {
+    std::vector<double> seconds;
+    bench.prefill(n);
+    for (int round = 0; round < options.rounds; ++round) seconds.push_back(bench.prefill(n));
+    report(out, "prefill", n, n, seconds);
+  }
+}
+
+}  // namespace moe::tools
