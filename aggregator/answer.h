@@ -28,6 +28,12 @@ struct Answer {
   float confidence = 0;  // posterior probability that the answer is right; 0: not estimated
   std::string decision_id;
 
+  // Of panels; empty or zero when a single expert was asked.
+  std::string text;  // fused: the words that replace the chosen reply's; empty: its own
+  std::vector<std::string> votes;  // by reply: the answer that was read out of it, empty: none
+  float agreement = 0;   // share of the readable votes (fused JSON: of the leaves) behind it
+  bool changed = false;  // another answer than the first expert's alone
+
   bool ok() const { return mode != Mode::none; }
 
   const experts::Reply& reply() const { return replies[chosen]; }

@@ -100,7 +100,8 @@ bool Ballot::add(std::uint32_t seat, std::string_view key) {
     }
     insert_falling(group->weights, weight_[seat]);
     group->support = support_of(group->weights);
-    if (competence_[seat] > competence_[group->seat]) group->seat = seat;
+    const double gain = competence_[seat] - competence_[group->seat];
+    if (gain > 0 || (gain == 0 && seat < group->seat)) group->seat = seat;
   }
   const Group* first = leader();
   const std::size_t votes = voted_.size() - waiting_.size() - unread_;

@@ -103,12 +103,11 @@ Verdict from_statements(const Question& question, const std::vector<Clause>& cla
 
 /// How many lines begin with different labels: a reply that goes through the options one by one.
 std::size_t labelled_lines(const Question& question, const std::vector<std::string_view>& lines) {
-  std::vector<std::string> seen;
+  std::vector<std::size_t> seen;
   for (const std::string_view line : lines) {
-    const Value value = forms::read_choice(question, line.substr(0, 4), false);
-    if (value.kind == Value::Kind::read &&
-        std::find(seen.begin(), seen.end(), value.key) == seen.end()) {
-      seen.push_back(value.key);
+    const auto option = forms::label_of_line(question, line);
+    if (option && std::find(seen.begin(), seen.end(), *option) == seen.end()) {
+      seen.push_back(*option);
     }
   }
   return seen.size();

@@ -38,6 +38,7 @@ std::optional<AnswerType> answer_type_of(std::string_view name);
 struct Option {
   std::string label;  // "A".."Z", or "1".."99"
   std::string text;   // folded, one line
+  std::string key;    // of the text, as short texts are compared
 };
 
 /// What a question expects of its answers; made once per query and read-only afterwards.

@@ -74,6 +74,10 @@ struct Value {
 
 /// `contains`: a sentence that holds exactly one option's text counts too.
 Value read_choice(const Question& question, std::string_view clause, bool contains);
+
+/// The option whose label, bracketed or closed by a mark, opens the line.
+std::optional<std::size_t> label_of_line(const Question& question, std::string_view line);
+
 Value read_number(const Question& question, std::string_view clause);
 Value read_yes_no(std::string_view clause);
 Value read_date(std::string_view clause);

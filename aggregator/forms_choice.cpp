@@ -128,17 +128,16 @@ std::optional<std::size_t> option_of_text(const Question& question, std::string_
   const std::string key = text_key(clause);
   if (key.empty()) return {};
   std::optional<std::size_t> found;
-  std::vector<std::string> keys;
-  for (const Option& option : question.options) keys.push_back(text_key(option.text));
-  for (std::size_t i = 0; i < keys.size(); ++i) {
-    if (keys[i].empty() || keys[i] != key) continue;
+  const auto& options = question.options;
+  for (std::size_t i = 0; i < options.size(); ++i) {
+    if (options[i].key.empty() || options[i].key != key) continue;
     if (found) return {};  // two options with the same text
     found = i;
   }
   if (found) return found;
   if (const auto number = number_of(trim_quotes(clause))) {
-    for (std::size_t i = 0; i < keys.size(); ++i) {
-      const auto other = number_of(trim_quotes(question.options[i].text));
+    for (std::size_t i = 0; i < options.size(); ++i) {
+      const auto other = number_of(trim_quotes(options[i].text));
       const bool units_differ =
           other && !number->unit.empty() && !other->unit.empty() && number->unit != other->unit;
       if (!other || units_differ || digits_of(other->value) != digits_of(number->value)) continue;
@@ -149,13 +148,14 @@ std::optional<std::size_t> option_of_text(const Question& question, std::string_
   }
   if (!contains) return {};
   const std::string padded = " " + key + " ";
-  for (std::size_t i = 0; i < keys.size(); ++i) {
-    if (keys[i].size() < 3 || padded.find(" " + keys[i] + " ") == std::string::npos) continue;
+  for (std::size_t i = 0; i < options.size(); ++i) {
+    if (options[i].key.size() < 3 || padded.find(" " + options[i].key + " ") == std::string::npos)
+      continue;
     if (!found) {
       found = i;
-    } else if (keys[i].find(keys[*found]) != std::string::npos) {
+    } else if (options[i].key.find(options[*found].key) != std::string::npos) {
       found = i;  // the longer of two that hold each other
-    } else if (keys[*found].find(keys[i]) == std::string::npos) {
+    } else if (options[*found].key.find(options[i].key) == std::string::npos) {
       return {};
     }
   }
@@ -177,6 +177,15 @@ bool contradicts(const Question& question, std::size_t option, std::string_view 
 }
 
 }  // namespace
+
+std::optional<std::size_t> label_of_line(const Question& question, std::string_view line) {
+  const auto label = label_at(question, line);
+  if (!label) return {};
+  const std::string_view rest = line.substr(label->length);
+  const bool closed = rest.empty() || rest[0] == '.' || rest[0] == ')' || rest[0] == ':';
+  if (!label->bracketed && !closed) return {};
+  return label->option;
+}
 
 Value read_choice(const Question& question, std::string_view clause, bool contains) {
   Value value;
@@ -226,7 +235,7 @@ Value read_choice(const Question& question, std::string_view clause, bool contai
   }
   if (const auto option = option_of_text(question, trim_quotes(text), contains)) {
     const bool denied = denies(text) || lower(text).find(" not ") != std::string::npos;
-    if (!denied || text_key(text) == text_key(question.options[*option].text)) {
+    if (!denied || text_key(text) == question.options[*option].key) {
       return read(question, *option, sentence);
     }
   }

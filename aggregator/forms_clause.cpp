@@ -13,27 +13,29 @@ struct Noun {
   bool needs_praise;
 };
 
-constexpr Noun kNouns[] = {{"answer", false},  {"ans", false},      {"respuesta", false},
-                           {"antwort", false}, {"risposta", false}, {"resposta", false},
-                           {"réponse", false}, {"reponse", false},  {"ответ", false},
-                           {"答案", false},    {"solution", true},  {"result", true},
-                           {"option", true},   {"choice", true},    {"statement", true},
-                           {"value", true},    {"conclusion", true}};
+constexpr Noun kNouns[] = {{"answer", false},   {"ans", false},      {"respuesta", false},
+                           {"antwort", false},  {"risposta", false}, {"resposta", false},
+                           {"réponse", false},  {"reponse", false},  {"ответ", false},
+                           {"Ответ", false},    {"答案", false},     {"solution", true},
+                           {"result", true},    {"option", true},    {"choice", true},
+                           {"statement", true}, {"value", true},     {"conclusion", true}};
 constexpr std::string_view kPraise[] = {"correct", "right", "best",  "final",
                                         "my",      "only",  "chosen"};
-constexpr std::string_view kLinkers[] = {"is",      "would be", "should be", "must be",
-                                         "will be", "are",      "was",       "es",
-                                         "est",     "ist",      "equals"};
+constexpr std::string_view kLinkers[] = {"is", "be", "are", "was", "es", "est", "ist", "equals"};
 /// Openings that announce one by themselves.
 constexpr std::string_view kPhrases[] = {
-    "i choose ",       "i would choose ", "i'd choose ",      "i pick ",
-    "i would pick ",   "i'd pick ",       "i select ",        "i would select ",
-    "i'd select ",     "i'd go with ",    "i would go with ", "i'll go with ",
-    "i will go with ", "going with ",     "we choose ",       "the answer must therefore be "};
+    "i choose ",        "i would choose ", "i'd choose ",     "i pick ",     "i would pick ",
+    "i'd pick ",        "i select ",       "i would select ", "i'd select ", "i'd go with ",
+    "i would go with ", "i'll go with ",   "i will go with ", "going with ", "we choose "};
+/// Behind the subject of "Option C is correct".
+constexpr std::string_view kPredicates[] = {
+    "is correct",    "is the correct",      "is the right", "is the best",       "is right",
+    "is the answer", "is the final answer", "is my answer", "is my final answer"};
 constexpr std::size_t kMarkMax = 2'000;  // bytes in a box or tag
 constexpr std::size_t kFillerMax = 60;   // bytes between "answer" and "is"
 
 bool word_at(std::string_view text, std::size_t at, std::string_view word) {
+  if (word.size() > 2 && at + 2 < text.size() && text[at + 2] != word[2]) return false;  // cheap
   if (text.substr(at, word.size()) != word) return false;
   const bool ascii = is_letter(word.front());
   if (ascii && at > 0 && is_word(text[at - 1])) return false;
@@ -88,51 +90,72 @@ std::string_view clause_at(std::string_view text, std::size_t at) {
   return trim(text.substr(at, end == std::string_view::npos ? end : end - at));
 }
 
-void find_nouns(std::string_view text, std::string_view lower_text, std::vector<Clause>& found) {
+void noun_at(std::string_view text, std::string_view lower_text, std::size_t at,
+             std::vector<Clause>& found) {
   for (const Noun& noun : kNouns) {
-    for (std::size_t at = lower_text.find(noun.word); at != std::string_view::npos;
-         at = lower_text.find(noun.word, at + 1)) {
-      if (!word_at(lower_text, at, noun.word)) continue;
-      if (noun.needs_praise && !praised(lower_text, at)) continue;
-      const std::size_t next = after_linker(lower_text, at + noun.word.size());
-      if (next == std::string_view::npos) continue;
-      found.push_back({clause_at(text, next), Cue::stated, at});
-    }
+    if (!word_at(lower_text, at, noun.word)) continue;
+    if (noun.needs_praise && !praised(lower_text, at)) continue;
+    const std::size_t next = after_linker(lower_text, at + noun.word.size());
+    if (next != std::string_view::npos) found.push_back({clause_at(text, next), Cue::stated, at});
   }
+}
+
+void phrase_at(std::string_view text, std::string_view lower_text, std::size_t at,
+               std::vector<Clause>& found) {
   for (const std::string_view phrase : kPhrases) {
-    for (std::size_t at = lower_text.find(phrase); at != std::string_view::npos;
-         at = lower_text.find(phrase, at + 1)) {
-      if (at > 0 && is_word(lower_text[at - 1])) continue;
-      found.push_back({clause_at(text, at + phrase.size()), Cue::stated, at});
-    }
+    if (at + 2 >= text.size() || lower_text[at + 2] != phrase[2]) continue;
+    if (lower_text.substr(at, phrase.size()) != phrase) continue;
+    found.push_back({clause_at(text, at + phrase.size()), Cue::stated, at});
   }
 }
 
 /// "Option C is correct.", "(C) is the right answer": the subject of that sentence, when it is
 /// short.
-void find_reversed(std::string_view text, std::string_view lower_text, std::vector<Clause>& found) {
+void predicate_at(std::string_view text, std::string_view lower_text, std::size_t at,
+                  std::vector<Clause>& found) {
   constexpr std::size_t kSubjectMax = 80;
-  for (const std::string_view phrase :
-       {" is correct", " is the correct", " is the right", " is the best", " is right",
-        " is the answer", " is the final answer", " is my answer", " is my final answer"}) {
-    for (std::size_t at = lower_text.find(phrase); at != std::string_view::npos;
-         at = lower_text.find(phrase, at + 1)) {
-      const std::size_t end = at + phrase.size();
-      if (end < lower_text.size() && is_word(lower_text[end])) continue;
-      std::size_t begin = at;
-      while (begin > 0 && at - begin < kSubjectMax) {
-        const char c = text[begin - 1];
-        const bool stop = c == '\n' || c == ',' || c == ';' || c == '!' || c == '?' ||
-                          (c == '.' && begin < text.size() && text[begin] == ' ');
-        if (stop) break;
-        --begin;
-      }
-      const std::string_view subject = trim(text.substr(begin, at - begin));
-      // "Only one option is correct" and the like are unreadable as a value and do no harm.
-      if (!subject.empty() && subject.size() < kSubjectMax) {
-        found.push_back({subject, Cue::concluded, at});
-      }
+  for (const std::string_view words : kPredicates) {
+    if (!word_at(lower_text, at, words)) continue;
+    std::size_t begin = at;
+    while (begin > 0 && at - begin < kSubjectMax) {
+      const char c = text[begin - 1];
+      const bool stop = c == '\n' || c == ',' || c == ';' || c == '!' || c == '?' ||
+                        (c == '.' && begin < text.size() && text[begin] == ' ');
+      if (stop) break;
+      --begin;
     }
+    // "Only one option is correct" and the like are unreadable as a value and do no harm.
+    const std::string_view subject = trim(text.substr(begin, at - begin));
+    if (subject.empty() || subject.size() >= kSubjectMax) continue;
+    found.push_back({subject, Cue::concluded, at});
+  }
+}
+
+/// The second bytes that may follow each first byte of a cue.
+struct Openings {
+  std::array<std::string, 256> seconds;
+
+  Openings() {
+    const auto add = [&](std::string_view word) {
+      seconds[static_cast<unsigned char>(word[0])] += word[1];
+    };
+    for (const Noun& noun : kNouns) add(noun.word);
+    for (const std::string_view phrase : kPhrases) add(phrase);
+    for (const std::string_view words : kPredicates) add(words);
+  }
+};
+
+/// One pass over the starts of words: replies are long and cues are rare.
+void find_words(std::string_view text, std::string_view lower_text, std::vector<Clause>& found) {
+  static const Openings openings;
+  for (std::size_t at = 0; at + 1 < lower_text.size(); ++at) {
+    const char c = lower_text[at];
+    const std::string& seconds = openings.seconds[static_cast<unsigned char>(c)];
+    if (seconds.empty() || seconds.find(lower_text[at + 1]) == std::string::npos) continue;
+    if ((c & 0x80) == 0 && at > 0 && is_word(lower_text[at - 1])) continue;
+    noun_at(text, lower_text, at, found);
+    phrase_at(text, lower_text, at, found);
+    predicate_at(text, lower_text, at, found);
   }
 }
 
@@ -147,7 +170,9 @@ void find_marks(std::string_view text, std::string_view lower_text, std::vector<
       found.push_back({clause, Cue::marked, at});
     }
   }
+  const bool tagged = lower_text.find("</") != std::string_view::npos;
   for (const std::string_view tag : {"answer>", "final_answer>", "final>"}) {
+    if (!tagged) break;
     const std::string open = "<" + std::string(tag), close = "</" + std::string(tag);
     for (std::size_t at = lower_text.find(open); at != std::string_view::npos;
          at = lower_text.find(open, at + 1)) {
@@ -176,8 +201,7 @@ void find_marks(std::string_view text, std::string_view lower_text, std::vector<
 std::vector<Clause> clauses_of(std::string_view plain_text) {
   const std::string lower_text = lower(plain_text);
   std::vector<Clause> found;
-  find_nouns(plain_text, lower_text, found);
-  find_reversed(plain_text, lower_text, found);
+  find_words(plain_text, lower_text, found);
   find_marks(plain_text, lower_text, found);
   std::stable_sort(found.begin(), found.end(),
                    [](const Clause& a, const Clause& b) { return a.at < b.at; });

@@ -128,13 +128,17 @@ std::string fold(std::string_view utf8) {
   out.reserve(utf8.size());
   const auto* bytes = reinterpret_cast<const utf8proc_uint8_t*>(utf8.data());
   for (std::size_t i = 0; i < utf8.size();) {
+    std::size_t end = i;  // a run of bytes that stay as they are
+    while (end < utf8.size() && ((bytes[end] >= 0x20 && bytes[end] < 0x80) || bytes[end] == '\n')) {
+      ++end;
+    }
+    out.append(utf8, i, end - i);
+    i = end;
+    if (i >= utf8.size()) break;
     const unsigned char c = bytes[i];
-    if (c < 0x80) {
-      if (c == '\r') {
-        if (i + 1 >= utf8.size() || utf8[i + 1] != '\n') out += '\n';
-      } else {
-        out += c == '\t' || (c < 0x20 && c != '\n') ? ' ' : static_cast<char>(c);
-      }
+    if (c < 0x80) {  // control characters; "\r\n" is one end of line
+      if (c != '\r') out += ' ';
+      if (c == '\r' && (i + 1 >= utf8.size() || utf8[i + 1] != '\n')) out += '\n';
       ++i;
       continue;
     }
@@ -154,6 +158,7 @@ std::string fold(std::string_view utf8) {
 }
 
 std::string_view without_reasoning(std::string_view reply) {
+  if (reply.find('<') == std::string_view::npos) return reply;
   for (const auto& [open, close] :
        {std::pair<std::string_view, std::string_view>{"<think>", "</think>"},
         {"<thinking>", "</thinking>"},
@@ -170,16 +175,20 @@ std::string_view without_reasoning(std::string_view reply) {
 std::string plain(std::string_view folded) {
   std::string text;
   text.reserve(folded.size());
-  for (std::size_t i = 0; i < folded.size(); ++i) {
+  for (std::size_t i = 0; i < folded.size();) {
+    std::size_t end = i;
+    while (end < folded.size() && folded[end] != '*' && folded[end] != '`' && folded[end] != '_') {
+      ++end;
+    }
+    text.append(folded, i, end - i);
+    i = end;
+    if (i >= folded.size()) break;
     const char c = folded[i];
     const bool times = c == '*' && i > 0 && i + 1 < folded.size() && folded[i - 1] == ' ' &&
                        folded[i + 1] == ' ';  // "3 * 4", not emphasis
-    if ((c == '*' && !times) || c == '`') continue;
-    if (c == '_' && i + 1 < folded.size() && folded[i + 1] == '_') {
-      ++i;  // __strong__
-      continue;
-    }
-    text += c;
+    const bool strong = c == '_' && i + 1 < folded.size() && folded[i + 1] == '_';
+    if (times || (c == '_' && !strong)) text += c;
+    i += strong ? 2 : 1;
   }
   if (text.find('\\') != std::string::npos || text.find("$$") != std::string::npos) {
     undress_latex(text);
@@ -189,9 +198,7 @@ std::string plain(std::string_view folded) {
 
 std::string lower(std::string_view text) {
   std::string out(text);
-  for (char& c : out) {
-    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
-  }
+  for (char& c : out) c = static_cast<char>(c + (c >= 'A' && c <= 'Z' ? 'a' - 'A' : 0));
   return out;
 }
 

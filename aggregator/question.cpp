@@ -98,7 +98,9 @@ std::vector<Option> options_in(std::string_view text, const std::vector<Mark>& m
       while (!body.empty() && (body.back() == ',' || body.back() == ';')) body.remove_suffix(1);
       std::string one_line(body);
       std::replace(one_line.begin(), one_line.end(), '\n', ' ');
-      options.push_back({marks[run[k]].label, plain(one_line)});
+      std::string shown = plain(one_line);
+      std::string key = text_key(shown);
+      options.push_back({marks[run[k]].label, std::move(shown), std::move(key)});
     }
     best = std::move(options);
   }
@@ -226,7 +228,7 @@ Question read_question(std::string_view text, std::optional<AnswerType> declared
   question.declared = declared.has_value();
   question.type = declared ? *declared : type_from_wording(question);
   if (question.type == AnswerType::choice && question.options.empty()) {
-    for (char c = 'A'; c <= 'Z'; ++c) question.options.push_back({std::string(1, c), ""});
+    for (char c = 'A'; c <= 'Z'; ++c) question.options.push_back({std::string(1, c), "", ""});
   }
   if (question.type != AnswerType::choice) question.options.clear();
   question.percent = holds_any(question.text, {"percent", "%"});

@@ -115,8 +115,7 @@ bool visit_answers(const std::string& name, Visit visit) {
     const Question question = read_question(std::string(row["text"]), AnswerType::choice);
     for (const auto& [expert, outcome] : row["outcomes"].items()) {
       const auto answer = outcome.find("answer");
-      if (answer != outcome.end() && answer->is_string())
-        visit(question, std::string(*answer));
+      if (answer != outcome.end() && answer->is_string()) visit(question, std::string(*answer));
     }
   }
   gzclose(file);

@@ -1,0 +1,52 @@
+// One answer written, or chosen, by an expert that reads the others' answers. This file writes what
+// that expert is asked and reads back what it says; whom to ask is decided by a test, elsewhere.
+//
+// The answers are data of unknown origin. They are shown shuffled (by a seed, so that a replay
+// shows the same order), without names, without reasoning, cut to a limit, each between marks that
+// contain a word which occurs in none of them; the instructions say that nothing between the marks
+// is one.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "aggregator/canonical.h"
+#include "aggregator/options.h"
+#include "experts/call.h"
+
+namespace aggregator {
+
+struct Synthesis {
+  std::vector<experts::Message> messages;
+  std::vector<std::uint32_t> order;  // order[i]: index of the answer that is shown as number i + 1
+  std::string fence;                 // the word of the marks
+};
+
+enum class Task : std::uint8_t {
+  write,  // one answer out of all: Mode::synthesised
+  choose  // the number of the best one: Mode::best_of
+};
+
+/// `answers`: texts of the replies, empty ones are left out. `names`: pool and model names that
+/// must not be read out of the answers; they are replaced wherever they occur. When no answer is
+/// left, `order` is empty and nobody should be asked.
+Synthesis write_synthesis(Task task, std::string_view question,
+                          const std::vector<std::string_view>& answers, AnswerType type,
+                          const std::vector<std::string>& names, std::uint64_t seed,
+                          const SynthesisRules& rules = {});
+
+/// The call that asks it: streaming, limits and deadline as the client's own call, its messages
+/// replaced. Text is wanted.
+experts::Call call_of(const Synthesis& synthesis, const experts::Call& original);
+
+/// The answer that was written: without reasoning and without our marks. Nothing when it is empty.
+std::optional<std::string> read_written(const Synthesis& synthesis, std::string_view text);
+
+/// The index (into `answers` above) of the one that was chosen; nothing when the text names none,
+/// or a number that was not shown.
+std::optional<std::uint32_t> read_chosen(const Synthesis& synthesis, std::string_view text);
+
+}  // namespace aggregator
