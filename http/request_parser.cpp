@@ -216,7 +216,7 @@ void RequestParser::Grammar::explain(const beast::error_code& ec) {
         "the request body is larger than " + std::to_string(options.body_bytes_max) + " bytes";
   } else if (ec == error::bad_version) {
     problem->fault = Fault::bad_version;
-    problem->message = "this server speaks HTTP/1.1 and HTTP/1.0";
+    problem->message = "the request line must end in HTTP/1.1 or HTTP/1.0 and CRLF";
   } else {
     problem->message = "not a well-formed HTTP request: " + ec.message();
   }
