@@ -245,9 +245,9 @@ void Pool::check_health(const std::shared_ptr<Seat>& seat) {
   if (remote == nullptr || seat->checking) return;
   if (!seat->entry.standing->breaker.claim_health_check(Clock::now())) return;
   seat->checking = true;
-  asio::co_spawn(thread_->io, remote->is_reachable(), [seat](std::exception_ptr, bool well) {
+  asio::co_spawn(thread_->io, remote->list_models(), [seat](std::exception_ptr, std::string body) {
     seat->checking = false;
-    if (well) seat->entry.standing->breaker.shorten(Clock::now());
+    if (!body.empty()) seat->entry.standing->breaker.shorten(Clock::now());
   });
 }
 

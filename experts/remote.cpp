@@ -293,15 +293,17 @@ asio::awaitable<bool> RemoteExpert::wait_before_retry(const Call& call, Reply& r
 // ---- health
 // -----------------------------------------------------------------------------------------
 
-asio::awaitable<bool> RemoteExpert::is_reachable() {
+asio::awaitable<std::string> RemoteExpert::list_models() {
+  const auto body_bytes_max = static_cast<std::size_t>(entry_.options.reply_bytes_max);
   Request request;
   request.list_models = true;
   request.by = Clock::now() + milliseconds(entry_.options.timeouts.connect_ms_max);
   const std::unique_ptr<Exchange> exchange = start(request, false);
   std::string body;
   Got got = Got::data;
-  while (got == Got::data) got = co_await exchange->read(body);
-  co_return got == Got::end&& is_success(exchange->head.status);
+  while (got == Got::data && body.size() <= body_bytes_max) got = co_await exchange->read(body);
+  if (got != Got::end || !is_success(exchange->head.status)) body.clear();
+  co_return body;
 }
 
 }  // namespace experts

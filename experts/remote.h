@@ -20,8 +20,8 @@ class RemoteExpert final : public Expert {
 
   boost::asio::awaitable<Reply> ask(const Call& call, Sink* sink) override;
 
-  /// Asks GET /models: true when the expert answers 200 within the connect timeout.
-  boost::asio::awaitable<bool> is_reachable();
+  /// The body of GET /models, asked within the connect timeout; empty when it could not be had.
+  boost::asio::awaitable<std::string> list_models();
 
  private:
   /// Each fills the Reply and returns true when the same expert may be asked again.
