@@ -1,0 +1,214 @@
+#include "router/decide.h"
+
+#include <algorithm>
+#include <cmath>
+
+namespace router {
+namespace {
+
+constexpr float kTokensOutExpected = 256;
+constexpr float kInterval = 1.645f;  // two-sided 90% of a normal
+
+/// SplitMix64: one well-mixed number per seed.
+double uniform(std::uint64_t seed) {
+  seed += 0x9E3779B97F4A7C15ull;
+  seed = (seed ^ (seed >> 30)) * 0xBF58476D1CE4E5B9ull;
+  seed = (seed ^ (seed >> 27)) * 0x94D049BB133111EBull;
+  return static_cast<double>((seed ^ (seed >> 31)) >> 11) * 0x1p-53;
+}
+
+std::uint32_t wanted_capabilities(const Needs& needs) {
+  std::uint32_t wanted = 0;
+  if (needs.tools) wanted |= kCanTools;
+  if (needs.json_schema) wanted |= kCanJsonSchema;
+  if (needs.images) wanted |= kCanImages;
+  if (needs.logprobs) wanted |= kCanLogprobs;
+  if (needs.many) wanted |= kCanMany;
+  return wanted;
+}
+
+Bar find_bar(const Query& query, const PoolExpert& expert, float cost) {
+  if (!expert.enabled) return Bar::disabled;
+  if (!expert.member) return Bar::pool;
+  if (!expert.healthy) return Bar::unhealthy;
+  const Needs& needs = query.needs;
+  if (expert.context_tokens > 0 && needs.tokens_in_estimate + needs.tokens_out_max > expert.context_tokens) {
+    return Bar::context;
+  }
+  if (wanted_capabilities(needs) & ~expert.capabilities) return Bar::capability;
+  if (query.knobs.cost_microusd_max && cost > static_cast<float>(*query.knobs.cost_microusd_max)) return Bar::cost;
+  if (query.knobs.latency_ms_max && expert.latency_ms > static_cast<float>(*query.knobs.latency_ms_max)) {
+    return Bar::latency;
+  }
+  return Bar::none;
+}
+
+void fill_candidates(const Query& query, const Policy& policy, const PoolView& pool, const Competence* known,
+                     Route& out) {
+  out.candidates.resize(pool.experts.size());
+  for (std::uint32_t i = 0; i < pool.experts.size(); ++i) {
+    const PoolExpert& expert = pool.experts[i];
+    Candidate& c = out.candidates[i];
+    c = Candidate{};
+    c.expert = i;
+    c.cost_microusd = expect_cost(query, policy, expert);
+    c.bar = find_bar(query, expert, c.cost_microusd);
+    if (!known) continue;
+    if (expert.policy_expert < 0) {
+      if (c.bar == Bar::none) c.bar = Bar::absent;
+      continue;
+    }
+    const auto e = static_cast<std::size_t>(expert.policy_expert);
+    c.p_correct = known->p[e];
+    c.skill_term = known->skill_term[e];
+    c.local_term = known->local_term[e];
+    c.support = known->support[e];
+    const float spread = kInterval * std::sqrt(c.p_correct * (1 - c.p_correct) / (c.support + 2));
+    c.p_lo = std::max(0.f, c.p_correct - spread);
+    c.p_hi = std::min(1.f, c.p_correct + spread);
+  }
+}
+
+/// What a micro-usd costs in probability of a right answer.
+double weigh_price(const Query& query, const PoolView& pool, const Route& route) {
+  float dearest = 0;
+  for (const Candidate& c : route.candidates) {
+    if (c.bar == Bar::none) dearest = std::max(dearest, c.cost_microusd);
+  }
+  double weight = pool.value_microusd > 0 ? 1 / pool.value_microusd : 0;
+  const double quality = std::clamp(query.knobs.quality.value_or(pool.quality), 1e-3, 1.0);
+  const double ratio = (1 - quality) / quality;
+  if (dearest > 0) weight += ratio * ratio / dearest;
+  return weight;
+}
+
+/// What the guard lets count of an estimate: a gain over the default must first exceed the margin; an
+/// expert that is merely as good may still be taken for its price.
+double guarded_value(const PoolView& pool, const PoolExpert& expert, double p, double p_default) {
+  if (p <= p_default) return p;
+  return pool.guarded ? p_default : p_default + std::max(0.0, p - p_default - expert.margin);
+}
+
+void weigh_utility(const Query& query, const Policy& policy, const PoolView& pool, Route& out) {
+  const double price_weight = weigh_price(query, pool, out);
+  const Candidate* fallback = nullptr;
+  if (!policy.empty() && pool.default_expert < out.candidates.size()) {
+    fallback = &out.candidates[pool.default_expert];
+    if (fallback->bar != Bar::none) fallback = nullptr;
+  }
+  for (Candidate& c : out.candidates) {
+    const PoolExpert& expert = pool.experts[c.expert];
+    double value = c.p_correct;
+    if (fallback && &c != fallback) value = guarded_value(pool, expert, value, fallback->p_correct);
+    c.utility = static_cast<float>(value - pool.load_penalty * expert.load - price_weight * c.cost_microusd);
+  }
+}
+
+void sort_candidates(const PoolView& pool, Route& out) {
+  std::sort(out.candidates.begin(), out.candidates.end(), [&](const Candidate& a, const Candidate& b) {
+    if ((a.bar == Bar::none) != (b.bar == Bar::none)) return a.bar == Bar::none;
+    if (a.utility != b.utility) return a.utility > b.utility;
+    const bool a_default = a.expert == pool.default_expert, b_default = b.expert == pool.default_expert;
+    if (a_default != b_default) return a_default;
+    if (a.cost_microusd != b.cost_microusd) return a.cost_microusd < b.cost_microusd;
+    return a.expert < b.expert;
+  });
+}
+
+void list_skills(const Competence& known, Route& out) {
+  constexpr std::size_t kListed = 5;
+  out.skills.clear();
+  for (std::uint32_t s = 0; s < known.skills.size(); ++s) {
+    const SkillShare share{s, known.skills[s]};
+    if (out.skills.size() == kListed && share.share <= out.skills.back().share) continue;
+    auto at = out.skills.begin();
+    while (at != out.skills.end() && at->share >= share.share) ++at;
+    out.skills.insert(at, share);
+    if (out.skills.size() > kListed) out.skills.pop_back();
+  }
+}
+
+/// With probability pool.explore any eligible candidate comes first; the propensity says how likely
+/// the one that did was.
+bool explore(const Query& query, const PoolView& pool, Route& out) {
+  const std::uint32_t eligible = out.eligible();
+  if (pool.explore <= 0 || eligible < 2) return false;
+  const double each = pool.explore / eligible;
+  const double draw = uniform(query.seed);
+  std::uint32_t chosen = 0;
+  if (draw < pool.explore) chosen = std::min(eligible - 1, static_cast<std::uint32_t>(draw / each));
+  out.propensity = static_cast<float>(chosen == 0 ? 1 - pool.explore + each : each);
+  if (chosen == 0) return false;
+  std::rotate(out.candidates.begin(), out.candidates.begin() + chosen, out.candidates.begin() + chosen + 1);
+  return true;
+}
+
+Reason find_reason(const Policy& policy, const PoolView& pool, const Route& out) {
+  const std::uint32_t eligible = out.eligible();
+  if (eligible == 0) return Reason::nobody;
+  if (eligible == 1) return Reason::only_one;
+  if (policy.empty()) return Reason::fallback;
+  const bool is_default = out.candidates[0].expert == pool.default_expert;
+  return is_default && (pool.guarded || out.abstained) ? Reason::guarded : Reason::learned;
+}
+
+/// True when another expert had the better estimate and the guard kept the default.
+bool kept_by_guard(const PoolView& pool, const Route& out) {
+  if (out.eligible() < 2 || out.candidates[0].expert != pool.default_expert) return false;
+  for (std::uint32_t i = 1; i < out.eligible(); ++i) {
+    if (out.candidates[i].p_correct > out.candidates[0].p_correct) return true;
+  }
+  return false;
+}
+
+}  // namespace
+
+float expect_cost(const Query& query, const Policy& policy, const PoolExpert& expert) {
+  const PolicyExpert* seen =
+      expert.policy_expert >= 0 ? &policy.experts[static_cast<std::size_t>(expert.policy_expert)] : nullptr;
+  if (expert.price_in_microusd > 0 || expert.price_out_microusd > 0) {
+    float tokens_out = seen ? seen->tokens_out : kTokensOutExpected;
+    if (query.needs.tokens_out_max > 0) tokens_out = std::min(tokens_out, static_cast<float>(query.needs.tokens_out_max));
+    return 1e-6f * (static_cast<float>(query.needs.tokens_in_estimate) * static_cast<float>(expert.price_in_microusd) +
+                    tokens_out * static_cast<float>(expert.price_out_microusd));
+  }
+  if (!seen || seen->cost_usd < 0) return 0;
+  return 1e6f * seen->cost_usd;
+}
+
+void choose(const Query& query, const Features& features, const Policy& policy, const PoolView& pool,
+            const Competence& competence, Route& out) {
+  out.k = 1;
+  out.reason = Reason::nobody;
+  out.abstained = false;
+  out.propensity = 1;
+  out.policy_version = policy.version;
+  out.features_hash = features.hash;
+  out.gain_lo = pool.gain_lo;
+  out.general = policy.empty() ? 1 : competence.general;
+  out.skills.clear();
+  if (!policy.empty()) list_skills(competence, out);
+  fill_candidates(query, policy, pool, policy.empty() ? nullptr : &competence, out);
+  weigh_utility(query, policy, pool, out);
+  sort_candidates(pool, out);
+  out.abstained = !policy.empty() && kept_by_guard(pool, out);
+  out.reason = find_reason(policy, pool, out);
+  if (explore(query, pool, out)) out.reason = Reason::explored;
+  if (query.knobs.k) out.k = static_cast<std::uint32_t>(std::clamp(*query.knobs.k, 1, static_cast<int>(kExpertsAsked)));
+  out.k = std::min(out.k, out.eligible());
+}
+
+void decide(const Query& query, const Features& features, const Policy& policy, const PoolView& pool,
+            DecideScratch& scratch, Route& out) {
+  if (!policy.empty()) estimate(policy, features, scratch.competence);
+  choose(query, features, policy, pool, scratch.competence, out);
+}
+
+Route decide(const Query& query, const Features& features, const Policy& policy, const PoolView& pool) {
+  DecideScratch scratch;
+  Route out;
+  decide(query, features, policy, pool, scratch, out);
+  return out;
+}
+
+}  // namespace router

@@ -1,0 +1,77 @@
+#include "router/guard.h"
+
+#include <cmath>
+#include <unordered_map>
+
+namespace router {
+namespace {
+
+constexpr float kMargins[] = {0, 0.01f, 0.02f, 0.03f, 0.05f, 0.075f, 0.1f, 0.15f, 0.2f};
+
+struct Gain {
+  double mean = 0, error = 0;
+};
+
+/// Held-out gain over the default when the best estimate is followed above this margin.
+Gain replay(const Policy& policy, const std::vector<std::uint32_t>& members, std::uint32_t fallback, float margin) {
+  const Memory& m = policy.memory;
+  const std::size_t experts = policy.experts.size();
+  double sum = 0, squares = 0;
+  std::size_t rows = 0;
+  for (std::uint32_t r = 0; r < m.rows; ++r) {
+    const std::uint8_t* score = &m.score[r * experts];
+    const std::uint8_t* predicted = &m.predicted[r * experts];
+    if (score[fallback] == kUnknown) continue;
+    std::uint32_t best = fallback;
+    float top = predicted[fallback] + margin * kPredictedSteps;
+    for (std::uint32_t e : members) {
+      if (score[e] != kUnknown && predicted[e] > top) top = predicted[e], best = e;
+    }
+    const double gain = (static_cast<double>(score[best]) - score[fallback]) / kScoreSteps;
+    sum += gain, squares += gain * gain;
+    ++rows;
+  }
+  if (rows < 2) return {};
+  const double n = static_cast<double>(rows), mean = sum / n;
+  return {mean, std::sqrt(std::max(0.0, squares / n - mean * mean) / n)};
+}
+
+}  // namespace
+
+void bind(const Policy& policy, PoolView& pool) {
+  std::unordered_map<std::string_view, std::uint32_t> index;
+  for (std::uint32_t e = 0; e < policy.experts.size(); ++e) index.emplace(policy.experts[e].name, e);
+  std::vector<std::uint32_t> members;
+  float best_mean = -1;
+  for (std::uint32_t i = 0; i < pool.experts.size(); ++i) {
+    PoolExpert& expert = pool.experts[i];
+    const auto found = index.find(expert.name);
+    expert.policy_expert = found == index.end() ? -1 : static_cast<std::int32_t>(found->second);
+    expert.margin = 0;
+    if (expert.policy_expert < 0 || !expert.member || !expert.enabled) continue;
+    members.push_back(found->second);
+    if (policy.experts[found->second].mean > best_mean) {
+      best_mean = policy.experts[found->second].mean;
+      pool.default_expert = i;
+    }
+  }
+  pool.guarded = false;
+  pool.gain_mean = pool.gain_lo = 0;
+  if (members.size() < 2 || policy.memory.rows == 0) return;
+  const auto fallback = static_cast<std::uint32_t>(pool.experts[pool.default_expert].policy_expert);
+  double best_bound = 0;
+  float best_margin = 0;
+  for (float margin : kMargins) {
+    const Gain gain = replay(policy, members, fallback, margin);
+    const double bound = gain.mean - kGuardZ * gain.error;
+    if (bound <= best_bound) continue;
+    best_bound = bound;
+    best_margin = margin;
+    pool.gain_mean = static_cast<float>(gain.mean);
+    pool.gain_lo = static_cast<float>(bound);
+  }
+  pool.guarded = best_bound <= 0;
+  for (PoolExpert& expert : pool.experts) expert.margin = best_margin;
+}
+
+}  // namespace router

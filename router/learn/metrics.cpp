@@ -1,0 +1,132 @@
+#include "router/learn/metrics.h"
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <numeric>
+
+namespace router {
+namespace {
+
+constexpr int kResamples = 1000;
+
+std::uint64_t step(std::uint64_t& state) {
+  state += 0x9E3779B97F4A7C15ull;
+  std::uint64_t x = state;
+  x = (x ^ (x >> 30)) * 0xBF58476D1CE4E5B9ull;
+  x = (x ^ (x >> 27)) * 0x94D049BB133111EBull;
+  return x ^ (x >> 31);
+}
+
+}  // namespace
+
+Interval bootstrap_mean(const std::vector<double>& values, std::uint64_t seed) {
+  Interval out;
+  const std::size_t n = values.size();
+  if (n == 0) return out;
+  out.mean = std::accumulate(values.begin(), values.end(), 0.0) / static_cast<double>(n);
+  std::vector<double> means(kResamples);
+  std::uint64_t state = seed;
+  for (double& mean : means) {
+    double sum = 0;
+    for (std::size_t i = 0; i < n; ++i) {
+      sum += values[static_cast<std::size_t>((static_cast<unsigned __int128>(step(state)) * n) >> 64)];
+    }
+    mean = sum / static_cast<double>(n);
+  }
+  std::sort(means.begin(), means.end());
+  out.lo = means[kResamples / 40];
+  out.hi = means[kResamples - 1 - kResamples / 40];
+  return out;
+}
+
+double calibration_error(const Matrix& p, const Matrix& score) {
+  constexpr int kBins = 15;
+  std::array<double, kBins> count{}, predicted{}, observed{};
+  double total = 0;
+  for (Eigen::Index i = 0; i < p.size(); ++i) {
+    const float y = score.data()[i];
+    if (std::isnan(y)) continue;
+    const auto bin = static_cast<std::size_t>(std::clamp(static_cast<int>(p.data()[i] * kBins), 0, kBins - 1));
+    count[bin] += 1, predicted[bin] += p.data()[i], observed[bin] += y;
+    total += 1;
+  }
+  double error = 0;
+  for (std::size_t b = 0; b < kBins; ++b) error += std::abs(predicted[b] - observed[b]);
+  return total > 0 ? error / total : 0;
+}
+
+std::optional<PairCurve> pair_curve(const std::vector<double>& preference, const std::vector<double>& weak,
+                                    const std::vector<double>& strong) {
+  const std::size_t n = preference.size();
+  const double weak_sum = std::accumulate(weak.begin(), weak.end(), 0.0);
+  const double gap = std::accumulate(strong.begin(), strong.end(), 0.0) - weak_sum;
+  if (n == 0 || gap <= 0) return std::nullopt;
+  std::vector<std::size_t> order(n);
+  std::iota(order.begin(), order.end(), 0u);
+  std::sort(order.begin(), order.end(), [&](auto a, auto b) { return preference[a] > preference[b]; });
+  constexpr double kLevels[3] = {0.5, 0.8, 0.95};
+  PairCurve out;
+  std::fill(out.cpt, out.cpt + 3, 1.0);
+  bool reached[3] = {};
+  double recovered = 0, share = 0;
+  for (std::size_t from = 0; from < n;) {
+    std::size_t to = from;
+    double gain = 0;
+    for (; to < n && preference[order[to]] == preference[order[from]]; ++to) gain += strong[order[to]] - weak[order[to]];
+    const double next = recovered + gain / gap, next_share = static_cast<double>(to) / static_cast<double>(n);
+    for (int i = 0; i < 3; ++i) {
+      if (reached[i] || next < kLevels[i]) continue;
+      reached[i] = true;
+      out.cpt[i] = share + (next_share - share) * (kLevels[i] - recovered) / (next - recovered);
+    }
+    out.apgr += (next_share - share) * (recovered + next) / 2;
+    recovered = next, share = next_share, from = to;
+  }
+  return out;
+}
+
+std::vector<CostPoint> hull_of(std::vector<CostPoint> points) {
+  std::sort(points.begin(), points.end(), [](const CostPoint& a, const CostPoint& b) {
+    return a.cost != b.cost ? a.cost < b.cost : a.score > b.score;
+  });
+  std::vector<CostPoint> hull;
+  for (const CostPoint& p : points) {
+    if (!hull.empty() && p.score <= hull.back().score) continue;
+    while (hull.size() >= 2) {
+      const CostPoint &a = hull[hull.size() - 2], &b = hull.back();
+      if ((b.score - a.score) * (p.cost - a.cost) > (p.score - a.score) * (b.cost - a.cost)) break;
+      hull.pop_back();
+    }
+    hull.push_back(p);
+  }
+  return hull;
+}
+
+double score_at(const std::vector<CostPoint>& hull, double cost) {
+  if (hull.empty()) return 0;
+  if (cost >= hull.back().cost) return hull.back().score;
+  if (cost <= hull.front().cost) return hull.front().cost > 0 ? hull.front().score * cost / hull.front().cost : hull.front().score;
+  for (std::size_t i = 1; i < hull.size(); ++i) {
+    if (cost > hull[i].cost) continue;
+    const double t = (cost - hull[i - 1].cost) / (hull[i].cost - hull[i - 1].cost);
+    return hull[i - 1].score + t * (hull[i].score - hull[i - 1].score);
+  }
+  return hull.back().score;
+}
+
+double average_quality(const std::vector<CostPoint>& hull, double lo, double hi) {
+  if (hull.empty() || hi <= lo) return 0;
+  std::vector<double> costs{lo, hi};
+  for (const CostPoint& p : hull) {
+    if (p.cost > lo && p.cost < hi) costs.push_back(p.cost);
+  }
+  std::sort(costs.begin(), costs.end());
+  double area = 0;
+  for (std::size_t i = 1; i < costs.size(); ++i) {
+    area += (costs[i] - costs[i - 1]) * (score_at(hull, costs[i - 1]) + score_at(hull, costs[i])) / 2;
+  }
+  return area / (hi - lo);
+}
+
+}  // namespace router
