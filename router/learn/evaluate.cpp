@@ -44,7 +44,11 @@ void drop_rows(Table& table, const std::vector<std::uint8_t>& keep) {
   }
   auto thin = [&](auto& list) {
     std::size_t at = 0;
-    for (Eigen::Index r : kept) list[at++] = std::move(list[static_cast<std::size_t>(r)]);
+    for (Eigen::Index r : kept) {
+      const auto from = static_cast<std::size_t>(r);
+      if (from != at) list[at] = std::move(list[from]);
+      ++at;
+    }
     list.resize(at);
   };
   thin(table.ids), thin(table.id_hashes), thin(table.features), thin(table.text_bytes), thin(table.labels);
