@@ -199,6 +199,7 @@ void Journal::write(Batch& batch) {
     durable = try_commit(batch);
     wait_ms = std::min(2 * wait_ms, options_.retry_wait_ms_max);
   }
+  if (durable) note_recovery();
   settle(batch, durable);
 }
 
@@ -228,6 +229,18 @@ void Journal::note_failure(const std::string& what) {
   warn_("decision log degraded, answers go on: " + what + "; will be tried again");
 }
 
+void Journal::note_recovery() {
+  std::uint64_t dropped = 0;
+  {
+    const std::lock_guard lock(mutex_);
+    if (!std::exchange(counts_.degraded, false)) return;
+    dropped = counts_.dropped_full;
+  }
+  if (!std::exchange(trouble_warned_, false)) return;
+  dropped_warned_ = dropped;
+  warn_("decision log writes again; rows dropped since the start: " + std::to_string(dropped));
+}
+
 /// False: the time that stop() grants is over.
 bool Journal::wait_for_retry(int wait_ms) {
   std::unique_lock lock(mutex_);
@@ -245,8 +258,6 @@ void Journal::settle(Batch& batch, bool durable) {
   const std::size_t rows = batch.rows();
   const Ticket ticket = batch.last_ticket;
   batch.clear();
-  bool over = false;
-  std::uint64_t dropped = 0;
   {
     const std::lock_guard lock(mutex_);
     rows_in_hand_ = 0;
@@ -255,18 +266,12 @@ void Journal::settle(Batch& batch, bool durable) {
       ++counts_.commits;
       counts_.committed += stored_in_batch_;
       counts_.refused += rows - stored_in_batch_;
-      over = std::exchange(counts_.degraded, false);
       if (ticket != 0) committed_.store(ticket, std::memory_order_release);
     } else {
       counts_.lost += rows;
     }
-    dropped = counts_.dropped_full;
   }
   settled_.notify_all();
-  if (over && std::exchange(trouble_warned_, false) && warn_) {
-    dropped_warned_ = dropped;
-    warn_("decision log: writes again; rows dropped since the start: " + std::to_string(dropped));
-  }
 }
 
 void Journal::expire() {
@@ -276,6 +281,7 @@ void Journal::expire() {
   try {
     if (writer_ == nullptr) writer_ = std::make_unique<Writer>(options_);
     const Expired expired = expire_step(writer_->db(), options_.retention, now_unix_us());
+    note_recovery();
     if (expired.more) expire_at_ = now;
     std::error_code no_file;
     const auto wal_bytes = std::filesystem::file_size(options_.path + "-wal", no_file);

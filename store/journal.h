@@ -59,7 +59,7 @@ struct JournalCounts {
 class Journal {
  public:
   /// Called on the writer thread, at most once in Options::warn_every_s and once more when it is
-  /// over.
+  /// over. Must not throw.
   using Warn = std::function<void(std::string_view sentence)>;
 
   /// Opens the database (created and migrated where needed) and starts the writer.
@@ -80,7 +80,7 @@ class Journal {
   bool flush(std::chrono::steady_clock::time_point deadline);
 
   /// Commits what waits (at most Options::stop_wait_ms_max) and ends the writer. Further rows are
-  /// dropped.
+  /// dropped. Called by the owner, once or again.
   void stop();
 
   JournalCounts counts() const;
@@ -104,6 +104,7 @@ class Journal {
   bool try_commit(const Batch& batch);
   bool wait_for_retry(int wait_ms);
   void note_failure(const std::string& what);
+  void note_recovery();
   void settle(Batch& batch, bool durable);
   void expire();
   bool may_warn();

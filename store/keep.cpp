@@ -52,12 +52,17 @@ std::int64_t surplus(Db& db, const Retention& retention) {
   return std::min(too_many, rows);
 }
 
-std::uint64_t give_back(Db& db, int pages_max) {
-  const std::int64_t before = db.integer("PRAGMA freelist_count");
-  if (before == 0) return 0;
-  Statement vacuum = db.prepare("PRAGMA incremental_vacuum(" + std::to_string(pages_max) + ")");
-  vacuum.run();
-  return static_cast<std::uint64_t>(before - db.integer("PRAGMA freelist_count"));
+/// Pages that stay free are filled by the next rows; giving them back would only move others
+/// around.
+std::int64_t spare_pages(Db& db) {
+  return db.integer("PRAGMA freelist_count") - db.integer("PRAGMA page_count") / 10;
+}
+
+std::uint64_t give_back(Db& db, std::int64_t pages_max) {
+  const std::int64_t pages = std::min(spare_pages(db), pages_max);
+  if (pages <= 0) return 0;
+  db.prepare("PRAGMA incremental_vacuum(" + std::to_string(pages) + ")").run();
+  return static_cast<std::uint64_t>(pages);
 }
 
 }  // namespace
@@ -92,7 +97,7 @@ Expired expire_step(Db& db, const Retention& retention, std::int64_t now_unix_us
   const auto whole_step = static_cast<std::uint64_t>(retention.step_rows);
   expired.more = expired.rows == whole_step || expired.texts == whole_step ||
                  surplus(db, retention) > 0 || expired.outcomes == whole_step ||
-                 expired.pages == static_cast<std::uint64_t>(retention.step_pages);
+                 spare_pages(db) > 0;
   return expired;
 }
 

@@ -14,8 +14,8 @@ struct Retention {
   std::int64_t outcome_age_s_max = 2 * 365 * 86'400;  // graded results are what is learned from
   std::int64_t rows_max = 20'000'000;                 // decisions
   std::int64_t bytes_max = 8LL << 30;  // pages in use, in bytes (the WAL is not counted)
-  int step_rows = 500;                 // deleted at most in one transaction
-  int step_pages = 256;                // given back to the file system at most in one step
+  int step_rows = 5'000;               // deleted at most in one transaction
+  int step_pages = 1'024;              // given back to the file system at most in one step
   int every_ms = 10'000;               // between steps while there is nothing left to delete
 };
 

@@ -112,7 +112,9 @@ TEST_F(Keep, BytesMaxIsReachedAndTheFileShrinks) {
   EXPECT_LE(store::bytes_in_use(writer_.db()), before / 2);
   EXPECT_GT(count("decisions"), 100) << "and not much more than needed went";
   EXPECT_GT(expired.pages, 0u);
-  EXPECT_EQ(writer_.db().integer("PRAGMA freelist_count"), 0);
+  EXPECT_LE(writer_.db().integer("PRAGMA freelist_count"),
+            writer_.db().integer("PRAGMA page_count") / 10)
+      << "the next rows' pages stay";
   writer_.db().exec("PRAGMA wal_checkpoint(TRUNCATE)");
   EXPECT_LT(static_cast<std::int64_t>(std::filesystem::file_size(scratch_.file())), before * 2 / 3);
 }
