@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "experts/call.h"
@@ -18,6 +19,8 @@ enum class Mode : std::uint8_t {
   synthesised,
   best_of
 };
+
+std::string_view name_of(Mode mode);
 
 struct Answer {
   Mode mode = Mode::none;

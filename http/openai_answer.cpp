@@ -6,27 +6,6 @@ namespace http {
 
 namespace {
 
-std::string_view name_of(aggregator::Mode mode) {
-  using aggregator::Mode;
-  switch (mode) {
-    case Mode::none:
-      return "none";
-    case Mode::single:
-      return "single";
-    case Mode::plurality:
-      return "plurality";
-    case Mode::weighted:
-      return "weighted";
-    case Mode::fused:
-      return "fused";
-    case Mode::synthesised:
-      return "synthesised";
-    case Mode::best_of:
-      return "best_of";
-  }
-  return "none";
-}
-
 void append_reply(std::string& out, const experts::Reply& reply) {
   out.append(R"({"expert":)");
   append_string(out, reply.expert);

@@ -1,0 +1,307 @@
+#include "config/config.h"
+
+#include <charconv>
+#include <cmath>
+#include <cstdlib>
+#include <fstream>
+#include <set>
+#include <sstream>
+#include <stdexcept>
+
+#include "config/section.h"
+
+namespace config {
+
+namespace {
+
+constexpr std::int64_t kMinute = 60'000;
+constexpr std::int64_t kDay = 24 * 60 * kMinute;
+constexpr std::int64_t kGiB = 1LL << 30;
+constexpr std::size_t kFileBytesMax = 4u << 20;
+
+void read_http(Section& in, http::Options& out) {
+  in.read("net_threads", out.net_threads, 1, 64);
+  in.read("connections_max", out.connections_max, 1, 1'000'000);
+  in.read("header_bytes_max", out.header_bytes_max, 1024, 1 << 20);
+  in.read("body_bytes_max", out.body_bytes_max, 1024, kGiB);
+  in.read("bodies_bytes_max", out.bodies_bytes_max, 1024, 64 * kGiB);
+  in.read("head_ms_max", out.head_ms_max, 100, kDay);
+  in.read("body_ms_max", out.body_ms_max, 100, kDay);
+  in.read("idle_ms_max", out.idle_ms_max, 100, kDay);
+  in.read("write_ms_max", out.write_ms_max, 100, kDay);
+  in.read("total_ms_max", out.total_ms_max, 100, kDay);
+  in.read("drain_ms_max", out.drain_ms_max, 0, kDay);
+  in.read("heartbeat_ms", out.heartbeat_ms, 100, kDay);
+  in.read("strict", out.strict);
+}
+
+void read_store(Section& in, store::Options& out) {
+  in.read("keep_text", out.keep_text);
+  in.read("group_rows", out.group_rows, 1, 100'000);
+  in.read("group_wait_ms", out.group_wait_ms, 0, 10'000);
+  in.read("queue_rows_max", out.queue_rows_max, 1, 10'000'000);
+  in.read("queue_bytes_max", out.queue_bytes_max, 1 << 16, 16 * kGiB);
+  in.read("text_bytes_max", out.text_bytes_max, 0, 16 << 20);
+  in.object("retention", [&](Section& keep) {
+    auto& to = out.retention;
+    keep.read("age_s_max", to.age_s_max, 0, 100LL * 366 * 86'400);
+    keep.read("text_age_s_max", to.text_age_s_max, 0, 100LL * 366 * 86'400);
+    keep.read("rows_max", to.rows_max, 0, INT64_MAX);
+    keep.read("bytes_max", to.bytes_max, 0, INT64_MAX);
+  });
+}
+
+/// USD per million tokens to micro-usd per million tokens.
+void read_price(Section& in, const char* key, std::int64_t& target) {
+  double usd = static_cast<double>(target) / 1e6;
+  if (!in.has(key)) return;
+  in.read(key, usd, 0, 1e6);
+  target = std::llround(usd * 1e6);
+}
+
+void read_timeouts(Section& in, experts::Timeouts& out) {
+  in.read("connect_ms_max", out.connect_ms_max, 1, kDay);
+  in.read("first_byte_ms_max", out.first_byte_ms_max, 1, kDay);
+  in.read("idle_ms_max", out.idle_ms_max, 1, kDay);
+  in.read("total_ms_max", out.total_ms_max, 1, kDay);
+}
+
+void read_retries(Section& in, experts::Retries& out) {
+  in.read("count_max", out.count_max, 0, 10);
+  in.read("backoff_ms", out.backoff_ms, 0, kMinute);
+  in.read("backoff_ms_max", out.backoff_ms_max, 0, kMinute);
+  in.read("retry_after_ms_max", out.retry_after_ms_max, 0, 10 * kMinute);
+  in.read("budget_tokens", out.budget_tokens, 0, 1'000'000);
+}
+
+void read_breaker(Section& in, experts::BreakerOptions& out) {
+  in.read("memory_calls", out.memory_calls, 0, 10'000);
+  in.read("open_ms", out.open_ms, 1, kDay);
+  in.read("open_ms_max", out.open_ms_max, 1, kDay);
+  in.read("probe_models", out.probe_models);
+}
+
+void read_headers(Section& in, std::vector<std::pair<std::string, std::string>>& out) {
+  in.objects("headers", [&](Section& header) {
+    std::pair<std::string, std::string> field;
+    header.read("name", field.first);
+    header.read("value", field.second);
+    out.push_back(std::move(field));
+  });
+}
+
+experts::ExpertOptions read_expert(Section& in) {
+  experts::ExpertOptions out;
+  in.read("name", out.name);
+  in.read_choice("kind", out.kind, {"remote"});
+  in.read("url", out.url);
+  in.read("model", out.model);
+  in.read("key_env", out.key_env);
+  in.read("key_file", out.key_file);
+  in.object("usd_per_million_tokens", [&](Section& prices) {
+    read_price(prices, "in", out.prices.in);
+    read_price(prices, "out", out.prices.out);
+    read_price(prices, "cached", out.prices.cached);
+  });
+  in.read("context_tokens", out.context_tokens, 0, 1'000'000'000);
+  in.object("capabilities", [&](Section& can) {
+    can.read("tools", out.capabilities.tools);
+    can.read("json_schema", out.capabilities.json_schema);
+    can.read("images", out.capabilities.images);
+    can.read("logprobs", out.capabilities.logprobs);
+    can.read("many", out.capabilities.many);
+  });
+  in.read("skills", out.skills);
+  in.read("concurrency_max", out.concurrency_max, 1, 100'000);
+  in.read("queue_max", out.queue_max, 0, 1'000'000);
+  in.read("queue_ms_max", out.queue_ms_max, 0, kDay);
+  in.object("timeouts", [&](Section& section) { read_timeouts(section, out.timeouts); });
+  in.object("retries", [&](Section& section) { read_retries(section, out.retries); });
+  in.object("breaker", [&](Section& section) { read_breaker(section, out.breaker); });
+  in.read("reply_bytes_max", out.reply_bytes_max, 1024, kGiB);
+  in.read("event_bytes_max", out.event_bytes_max, 1024, kGiB);
+  in.read("http2", out.http2);
+  in.read("proxy", out.proxy);
+  in.read("ca_file", out.ca_file);
+  read_headers(in, out.headers);
+  return out;
+}
+
+router::PoolOptions read_pool(Section& in) {
+  router::PoolOptions out;
+  in.read("name", out.name);
+  in.read("experts", out.experts);
+  in.read("default", out.default_expert);
+  in.read("fallbacks_max", out.fallbacks_max, 0, 16);
+  return out;
+}
+
+bool is_http_url(const std::string& url) {
+  return (url.starts_with("http://") && url.size() > 7) ||
+         (url.starts_with("https://") && url.size() > 8);
+}
+
+/// Names that appear in `model`, in headers and in metrics: short, visible, no separators of ours.
+bool is_name(const std::string& name) {
+  if (name.empty() || name.size() > 128 || name.starts_with("skillyard/")) return false;
+  for (const char c : name)
+    if (c <= ' ' || c == '@' || c == '"' || c == '\\' || c == ',' ||
+        static_cast<signed char>(c) < 0)
+      return false;
+  return true;
+}
+
+void check_experts(const std::vector<experts::ExpertOptions>& experts, Faults& faults) {
+  std::set<std::string> seen;
+  for (std::size_t i = 0; i < experts.size(); ++i) {
+    const auto place = "experts[" + std::to_string(i) + "]";
+    if (!is_name(experts[i].name))
+      faults.push_back(place +
+                       ".name: must be 1 to 128 visible ASCII characters without @ , \" \\, "
+                       "not beginning with `skillyard/`");
+    else if (!seen.insert(experts[i].name).second)
+      faults.push_back(place + ".name: `" + experts[i].name + "` is there already");
+    if (!is_http_url(experts[i].url))
+      faults.push_back(place +
+                       ".url: must be http://HOST[:PORT][/PATH] or https://..., for example "
+                       "http://127.0.0.1:8000/v1");
+    if (!experts[i].key_env.empty() && !experts[i].key_file.empty())
+      faults.push_back(place + ": key_env and key_file exclude each other");
+  }
+}
+
+void check_pools(const Config& config, Faults& faults) {
+  std::set<std::string> experts, pools = {"auto"};
+  for (const auto& expert : config.experts) experts.insert(expert.name);
+  for (std::size_t i = 0; i < config.pools.size(); ++i) {
+    const auto& pool = config.pools[i];
+    const auto place = "pools[" + std::to_string(i) + "]";
+    const bool is_auto = pool.name == "auto";  // may be given once, to set its members or default
+    if (!is_name(pool.name) || pool.name.find('/') != std::string::npos)
+      faults.push_back(place +
+                       ".name: must be 1 to 128 visible ASCII characters without @ , / \" \\");
+    else if (!pools.insert(pool.name).second && !is_auto)
+      faults.push_back(place + ".name: `" + pool.name + "` is there already");
+    auto members = pool.experts;
+    if (!pool.default_expert.empty()) members.push_back(pool.default_expert);
+    for (const auto& name : members) {
+      if (experts.contains(name)) continue;
+      const auto near = nearest(name, experts);
+      faults.push_back(place + ": there is no expert `" + name + "`" +
+                       (near.empty() ? std::string() : "; did you mean `" + near + "`?"));
+    }
+  }
+}
+
+[[noreturn]] void refuse(const std::string& origin, const Faults& faults) {
+  std::string message = origin + " is not a valid configuration:";
+  for (const auto& fault : faults) message += "\n  " + fault;
+  throw std::runtime_error(message);
+}
+
+}  // namespace
+
+Config parse(const std::string& text, const std::string& origin) {
+  Faults faults;
+  nlohmann::json json;
+  try {
+    json = nlohmann::json::parse(text, nullptr, true, /*ignore_comments=*/true);
+  } catch (const nlohmann::json::parse_error& error) {
+    std::string what =
+        error.what();  // `[json.exception.parse_error.101] parse error at line 2, ...`
+    refuse(origin, {what.substr(std::min(what.find("] ") + 2, what.size()))});
+  }
+  if (!json.is_object()) refuse(origin, {"must be one JSON object"});
+  Config config;
+  {
+    Section in(json, "", faults);
+    std::string listen;
+    in.read("listen", listen);
+    try {
+      if (!listen.empty()) parse_listen(listen, config.http);
+    } catch (const std::runtime_error& error) {
+      in.fault("listen", error.what());
+    }
+    in.read("data", config.data);
+    in.read("policy", config.policy);
+    in.read("discover", config.discover);
+    const std::vector<std::string> levels = {"trace", "debug", "info", "warn", "error"};
+    int level = 2;
+    in.read_choice("log_level", level, levels);
+    config.log_level = levels[static_cast<std::size_t>(level)];
+    in.object("http", [&](Section& section) { read_http(section, config.http); });
+    in.object("store", [&](Section& section) { read_store(section, config.store); });
+    in.objects("experts",
+               [&](Section& section) { config.experts.push_back(read_expert(section)); });
+    in.objects("pools", [&](Section& section) { config.pools.push_back(read_pool(section)); });
+  }
+  check_experts(config.experts, faults);
+  check_pools(config, faults);
+  if (!faults.empty()) refuse(origin, faults);
+  return config;
+}
+
+Config read_file(const std::string& path) {
+  std::ifstream in(path, std::ios::binary);
+  if (!in) throw std::runtime_error(path + ": cannot be read: no such file, or no permission");
+  std::ostringstream text;
+  text << in.rdbuf();
+  if (text.str().size() > kFileBytesMax)
+    throw std::runtime_error(path + ": is over 4 MiB, a configuration is smaller");
+  return parse(text.str(), path);
+}
+
+experts::ExpertOptions parse_expert(const std::string& text) {
+  const std::string form = "--expert " + text +
+                           ": must be NAME=URL[,model=NAME][,key-env=VARIABLE], for example "
+                           "small=http://127.0.0.1:8000/v1,model=small-1";
+  const auto equals = text.find('=');
+  if (equals == std::string::npos || equals == 0) throw std::runtime_error(form);
+  experts::ExpertOptions expert;
+  expert.name = text.substr(0, equals);
+  auto rest = text.substr(equals + 1);
+  const auto comma = rest.find(',');
+  expert.url = rest.substr(0, comma);
+  rest = comma == std::string::npos ? "" : rest.substr(comma + 1);
+  while (!rest.empty()) {
+    const auto end = rest.find(',');
+    const auto part = rest.substr(0, end);
+    rest = end == std::string::npos ? "" : rest.substr(end + 1);
+    if (part.starts_with("model="))
+      expert.model = part.substr(6);
+    else if (part.starts_with("key-env="))
+      expert.key_env = part.substr(8);
+    else
+      throw std::runtime_error(form);
+  }
+  Faults faults;
+  check_experts({expert}, faults);
+  if (!faults.empty()) throw std::runtime_error(form);
+  return expert;
+}
+
+void parse_listen(const std::string& text, http::Options& options) {
+  const auto colon = text.rfind(':');
+  const std::string form =
+      "`" + text + "` must be ADDRESS:PORT, for example 127.0.0.1:8300 or [::1]:8300";
+  if (colon == std::string::npos) throw std::runtime_error(form);
+  unsigned port = 0;
+  const char* end = text.data() + text.size();
+  const auto [stop, error] = std::from_chars(text.data() + colon + 1, end, port);
+  if (error != std::errc() || stop != end || port > 65535) throw std::runtime_error(form);
+  auto address = text.substr(0, colon);
+  if (address.size() > 2 && address.front() == '[' && address.back() == ']')
+    address = address.substr(1, address.size() - 2);
+  if (!address.empty()) options.address = address;
+  options.port = static_cast<std::uint16_t>(port);
+}
+
+std::string default_data_dir() {
+  if (const char* xdg = std::getenv("XDG_DATA_HOME"); xdg && *xdg)
+    return std::string(xdg) + "/skillyard";
+  if (const char* home = std::getenv("HOME"); home && *home)
+    return std::string(home) + "/.local/share/skillyard";
+  return "skillyard-data";
+}
+
+}  // namespace config

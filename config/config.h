@@ -1,0 +1,45 @@
+// Everything that may be set, read from one JSON file (comments allowed) and the command line.
+//
+// The structs of the rooms hold the defaults; `reference.json` beside this file lists every key,
+// and a test holds the two together. Prices are written in USD per million tokens and kept in
+// micro-usd.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "experts/options.h"
+#include "http/options.h"
+#include "router/pools.h"
+#include "store/options.h"
+
+namespace config {
+
+struct Config {
+  http::Options http;
+  store::Options store;
+  std::vector<experts::ExpertOptions> experts;
+  std::vector<router::PoolOptions> pools;
+  std::string data = "";           // directory of the database; empty: the default_data_dir()
+  std::string policy;              // file made by `skillyard train`; empty: none
+  std::string log_level = "info";  // trace, debug, info, warn, error
+  bool discover = true;            // look for servers where none is configured
+};
+
+/// Reads `text`; `origin` names it in messages. Throws std::runtime_error whose message lists every
+/// fault, one a line, with the key's place.
+Config parse(const std::string& text, const std::string& origin);
+
+/// As parse(), of a file. Throws also when it cannot be read or is over 4 MiB.
+Config read_file(const std::string& path);
+
+/// `NAME=URL[,model=...][,key-env=...]` of the command line. Throws with the form and an example.
+experts::ExpertOptions parse_expert(const std::string& text);
+
+/// Splits `ADDRESS:PORT`, `[v6]:PORT` or `:PORT` into options. Throws with the form.
+void parse_listen(const std::string& text, http::Options& options);
+
+/// $XDG_DATA_HOME/skillyard, else ~/.local/share/skillyard, else ./skillyard-data.
+std::string default_data_dir();
+
+}  // namespace config

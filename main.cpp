@@ -1,0 +1,366 @@
+// skillyard: argv -> one function per command. The only file that sees every room.
+#include <spdlog/spdlog.h>
+
+#include <unistd.h>
+
+#include <CLI/CLI.hpp>
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/detached.hpp>
+#include <boost/asio/io_context.hpp>
+#include <chrono>
+#include <filesystem>
+#include <iostream>
+#include <nlohmann/json.hpp>
+#include <random>
+
+#include "config/config.h"
+#include "experts/pool.h"
+#include "experts/roster.h"
+#include "http/ids.h"
+#include "http/openai.h"
+#include "http/route_json.h"
+#include "http/serve.h"
+#include "router/board.h"
+#include "router/learn/evaluate.h"
+#include "router/learn/train.h"
+#include "router/pipeline.h"
+#include "store/journal.h"
+
+namespace {
+
+namespace fs = std::filesystem;
+
+/// What `serve`, `route` and `ask` take from the command line; beats the configuration file.
+struct Args {
+  std::string config_path, listen, data, policy;
+  std::vector<std::string> experts;
+};
+
+void add_options(CLI::App& command, Args& args) {
+  command.add_option("--config", args.config_path, "configuration file, JSON with comments");
+  command.add_option("--data", args.data, "folder of the database");
+  command.add_option("--policy", args.policy, "policy made by `skillyard train`");
+  command.add_option("--expert", args.experts, "NAME=URL[,model=NAME][,key-env=VARIABLE]");
+}
+
+/// The configuration file with the command line on top. Throws with every fault.
+config::Config read_config(const Args& args) {
+  auto config = args.config_path.empty() ? config::Config{} : config::read_file(args.config_path);
+  if (!args.listen.empty()) config::parse_listen(args.listen, config.http);
+  if (!args.data.empty()) config.data = args.data;
+  if (!args.policy.empty()) config.policy = args.policy;
+  for (const auto& text : args.experts) config.experts.push_back(config::parse_expert(text));
+  if (config.data.empty()) config.data = config::default_data_dir();
+  return config;
+}
+
+/// Servers that are there without being named: what the environment says, and the usual local
+/// ports.
+void discover(config::Config& config) {
+  const char* off = std::getenv("SKILLYARD_DISCOVER");
+  if (!config.experts.empty() || !config.discover || (off && std::string_view(off) == "off"))
+    return;
+  (void)0;
+  for (const auto& expert : config.experts)
+    spdlog::info("found expert {} at {}", expert.name, expert.url);
+}
+
+router::Rules read_rules(const config::Config& config) {
+  router::Rules rules;
+  rules.policy = config.policy.empty() ? std::make_shared<router::Policy>()
+                                       : router::load_policy(config.policy);
+  rules.pools = config.pools;
+  const auto is_auto = [](const auto& pool) { return pool.name == "auto"; };
+  const auto found = std::find_if(rules.pools.begin(), rules.pools.end(), is_auto);
+  if (found == rules.pools.end())
+    rules.pools.insert(rules.pools.begin(), router::PoolOptions{})->name = "auto";
+  else
+    std::rotate(rules.pools.begin(), found, found + 1);
+  return rules;
+}
+
+/// Says which of the policy's experts the pool lacks, and which of the pool's it knows nothing
+/// about.
+void tell_names(const router::Policy& policy, const experts::Roster& roster) {
+  if (policy.empty()) {
+    spdlog::info(
+        "no policy: declared skills and default experts decide; make one with `skillyard train`");
+    return;
+  }
+  std::string missing, unknown;
+  for (const auto& expert : policy.experts)
+    if (!roster.find(expert.name)) missing += " " + expert.name;
+  for (const auto& entry : roster.entries) {
+    const auto same = [&](const auto& expert) { return expert.name == entry.options.name; };
+    if (std::none_of(policy.experts.begin(), policy.experts.end(), same))
+      unknown += " " + entry.options.name;
+  }
+  spdlog::info("policy {:016x}: {} experts, {} skills", policy.version, policy.experts.size(),
+               policy.skills.size());
+  if (!missing.empty()) spdlog::warn("in the policy, not in the pool:{}", missing);
+  if (!unknown.empty()) spdlog::warn("in the pool, not in the policy (not routed to):{}", unknown);
+}
+
+void set_up_log(const std::string& level) {
+  spdlog::set_pattern("%Y-%m-%dT%H:%M:%S.%e %^%l%$ %v");
+  spdlog::set_level(spdlog::level::from_str(level == "warn" ? "warning" : level));
+}
+
+/// Everything that net threads share, in the order of construction.
+struct House {
+  config::Config config;
+  experts::RosterBoard roster;
+  router::RulesBoard rules;
+  store::Journal journal;
+
+  explicit House(config::Config from)
+      : config(std::move(from)),
+        roster(experts::make_roster(config.experts, nullptr)),
+        rules(read_rules(config)),
+        journal(config.store,
+                [](std::string_view sentence) { spdlog::warn("log: {}", sentence); }) {
+    tell_names(*rules.current()->policy, *roster.current());
+  }
+};
+
+/// What one net thread has of its own.
+struct Rooms {
+  experts::Pool pool;
+  router::Pipeline pipeline;
+
+  Rooms(boost::asio::io_context& loop, House& house, int index)
+      : pool(loop, house.roster,
+             {.net_threads = house.config.http.net_threads,
+              .seed = static_cast<std::uint64_t>(index) + 1}),
+        pipeline(pool, house.rules, house.journal) {}
+};
+
+std::vector<http::Model> list_models(House& house) {
+  std::vector<http::Model> models;
+  const auto roster = house.roster.current();
+  for (const auto& entry : roster->entries)
+    models.push_back({.id = entry.options.name, .owned_by = "expert"});
+  for (const auto& pool : house.rules.current()->pools)
+    models.push_back({.id = "skillyard/" + pool.name, .owned_by = "skillyard"});
+  return models;
+}
+
+std::string why_unready(House& house) {
+  if (house.roster.current()->entries.empty()) return "no expert is configured";
+  const auto now = experts::Clock::now();
+  for (const auto& entry : house.roster.current()->entries)
+    if (experts::is_healthy(*entry.standing, now)) return "";
+  return "no expert is healthy";
+}
+
+http::Doors make_doors(House& house, boost::asio::io_context& loop, int index) {
+  const auto rooms = std::make_shared<Rooms>(loop, house, index);
+  http::Doors doors;
+  doors.answer = [rooms](const router::Query& query, experts::Sink* sink) {
+    return rooms->pipeline.answer(query, sink);
+  };
+  doors.route = [rooms](const router::Query& query) { return rooms->pipeline.route(query); };
+  doors.knows_expert = [&house](std::string_view name) {
+    return house.roster.current()->find(name) != nullptr;
+  };
+  doors.knows_pool = [rooms](std::string_view name) { return rooms->pipeline.knows_pool(name); };
+  doors.models = [&house] { return list_models(house); };
+  doors.policy_version = [rooms] { return rooms->pipeline.policy_version(); };
+  doors.unready = [&house] { return why_unready(house); };
+  return doors;
+}
+
+/// Reads everything again; what is bad changes nothing.
+void reload(House& house, const Args& args) {
+  try {
+    auto config = read_config(args);
+    discover(config);
+    auto rules = read_rules(config);
+    house.roster.publish(experts::make_roster(config.experts, house.roster.current().get()));
+    house.rules.publish(std::move(rules));
+    tell_names(*house.rules.current()->policy, *house.roster.current());
+    spdlog::info("configuration reloaded");
+  } catch (const std::exception& error) {
+    spdlog::error("the running configuration is kept: {}", error.what());
+  }
+}
+
+/// The configuration, complete: servers found, the folder there.
+config::Config settle(const Args& args, const char* log_level = nullptr) {
+  auto config = read_config(args);
+  set_up_log(log_level ? log_level : config.log_level);
+  discover(config);
+  fs::create_directories(config.data);
+  config.store.path = (fs::path(config.data) / "skillyard.db").string();
+  return config;
+}
+
+int serve(const Args& args) {
+  House house(settle(args));
+  if (house.roster.current()->entries.empty())
+    spdlog::warn(
+        "no expert yet: add one with --expert NAME=http://HOST:PORT/v1 or in the configuration "
+        "file");
+  http::Server server(house.config.http, [&](boost::asio::io_context& loop, int index) {
+    return make_doors(house, loop, index);
+  });
+  spdlog::info("listening on {}:{}, {} experts, data in {}", house.config.http.address,
+               server.port(), house.roster.current()->entries.size(), house.config.data);
+  http::serve(server,
+              {.reload = [&] { reload(house, args); }, .flush = [&] { house.journal.stop(); }});
+  return 0;
+}
+
+/// A command-line question as the endpoint would read it. Throws where the endpoint would refuse.
+router::Query read_query(const std::string& text, const std::string& model,
+                         const http::Options& options) {
+  const nlohmann::json message = {{"role", "user"}, {"content", text}};
+  std::string body = nlohmann::json{{"model", model}, {"messages", {message}}}.dump();
+  body.reserve(body.size() + 128);  // the JSON parser reads ahead
+  router::Query query;
+  http::ChatReader reader(options);
+  if (const auto problem = reader.read(body, query)) throw std::runtime_error(problem->message);
+  std::mt19937_64 chance(std::random_device{}());
+  query.unix_us = std::chrono::duration_cast<std::chrono::microseconds>(
+                      std::chrono::system_clock::now().time_since_epoch())
+                      .count();
+  query.id = "dec_" + http::sortable_id(query.unix_us / 1000, chance);
+  query.seed = chance();
+  query.call.deadline = experts::Clock::now() + std::chrono::milliseconds(options.total_ms_max);
+  return query;
+}
+
+int route(const Args& args, const std::string& text, const std::string& model) {
+  House house(settle(args, "warn"));
+  boost::asio::io_context loop;
+  Rooms rooms(loop, house, 0);
+  const auto query = read_query(text, model, house.config.http);
+  std::cout << http::json_of(rooms.pipeline.route(query)).dump(2) << "\n";
+  return 0;
+}
+
+int ask(const Args& args, const std::string& text, const std::string& model) {
+  House house(settle(args, "warn"));
+  boost::asio::io_context loop;
+  Rooms rooms(loop, house, 0);
+  auto query = read_query(text, model, house.config.http);
+  query.call.text_wanted = true;
+  aggregator::Answer answer;
+  boost::asio::co_spawn(loop, rooms.pipeline.answer(query, nullptr),
+                        [&](const std::exception_ptr& error, aggregator::Answer came) {
+                          if (error) std::rethrow_exception(error);
+                          answer = std::move(came);
+                          loop.stop();
+                        });
+  loop.run();
+  house.journal.stop();
+  if (!answer.ok()) {
+    const auto why = answer.replies.empty() ? "no expert can be asked"
+                                            : answer.reply().expert + ": " + answer.reply().error;
+    throw std::runtime_error(why);
+  }
+  std::cout << answer.reply().text << "\n";
+  std::cerr << "[" << answer.reply().expert << ", "
+            << static_cast<double>(answer.cost_microusd) / 1e6 << " USD, " << answer.decision_id
+            << "]\n";
+  return 0;
+}
+
+/// Progress on a terminal, nothing in a pipe.
+void show_progress(const std::string& stage, double done) {
+  if (isatty(STDERR_FILENO) == 0) return;
+  std::cerr << "\r\033[K" << stage << " " << static_cast<int>(done * 100) << "%"
+            << (done >= 1 ? "\r\033[K" : "") << std::flush;
+}
+
+int train(router::TrainOptions& options) {
+  options.progress = show_progress;
+  print(router::train(options), std::cout);
+  return 0;
+}
+
+int evaluate(router::EvaluateOptions& options, const std::string& policy) {
+  options.progress = show_progress;
+  print(router::evaluate(*router::load_policy(policy), options), std::cout);
+  return 0;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  CLI::App app(
+      "One OpenAI-compatible endpoint for a pool of language models, routed by what they are good "
+      "at.");
+  app.require_subcommand(1);
+  app.set_version_flag("--version", SKILLYARD_VERSION);
+  int status = 0;
+
+  Args serve_args;
+  auto* serving = app.add_subcommand("serve", "serve the pool over HTTP");
+  add_options(*serving, serve_args);
+  serving->add_option("--listen", serve_args.listen, "ADDRESS:PORT [127.0.0.1:8300]");
+  serving->callback([&] { status = serve(serve_args); });
+
+  Args route_args, ask_args;
+  std::string text, model = "skillyard/auto";
+  auto* routing = app.add_subcommand("route", "show who would be asked, and why");
+  add_options(*routing, route_args);
+  auto* asking = app.add_subcommand("ask", "ask the pool one question");
+  add_options(*asking, ask_args);
+  for (auto* command : {routing, asking}) {
+    command->add_option("text", text, "the question")->required();
+    command->add_option("--model", model, "skillyard/POOL with its knobs, or an expert");
+  }
+  routing->callback([&] { status = route(route_args, text, model); });
+  asking->callback([&] { status = ask(ask_args, text, model); });
+
+  router::TrainOptions train_options;
+  auto* training = app.add_subcommand("train", "learn a policy from outcome files");
+  training->add_option("--outcomes", train_options.files, "JSON Lines, gzip allowed")->required();
+  training->add_option("--out", train_options.out, "the policy to write");
+  training->add_option("--experts", train_options.experts, "only these")->delimiter(',');
+  training->add_option("--limit", train_options.limit,
+                       "train on at most so many rows, drawn by the seed");
+  training->add_option("--seed", train_options.seed);
+  training
+      ->add_option("--share", train_options.share,
+                   "train on this share of the rows, by a seeded hash of the id")
+      ->check(CLI::Range(0.01, 1.0));
+  training->callback([&] { status = train(train_options); });
+
+  router::EvaluateOptions judge;
+  std::string judged_policy, part = "all";
+  auto* evaluating =
+      app.add_subcommand("evaluate", "judge a policy on outcomes that it was not trained on");
+  evaluating->add_option("--outcomes", judge.files, "JSON Lines, gzip allowed")->required();
+  evaluating->add_option("--policy", judged_policy)->required();
+  evaluating->add_option("--experts,--pool", judge.experts, "only these may be chosen")
+      ->delimiter(',');
+  evaluating->add_option("--exclude-domain", judge.exclude_domain);
+  evaluating->add_option("--strong", judge.strong);
+  evaluating->add_option("--weak", judge.weak);
+  evaluating->add_option("--share", judge.share, "the share that training used");
+  evaluating->add_option("--part", part, "all, or test: the rows that --share left out")
+      ->check(CLI::IsMember({"all", "test"}));
+  evaluating->add_option("--seed", judge.seed);
+  evaluating->add_option("--quality", judge.quality)->check(CLI::Range(0.0, 1.0));
+  evaluating->add_option("--json", judge.json);
+  evaluating->add_option("--picks", judge.picks);
+  evaluating->add_flag("--allow-overlap", judge.allow_overlap,
+                       "judge rows that the policy was trained on");
+  evaluating->callback([&] {
+    judge.held_out_part = part == "test";
+    status = evaluate(judge, judged_policy);
+  });
+
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    const int code = app.exit(error);
+    return code == 0 ? 0 : 2;
+  } catch (const std::exception& error) {
+    std::cerr << "skillyard: " << error.what() << "\n";
+    return 2;
+  }
+  return status;
+}

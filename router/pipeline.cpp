@@ -1,0 +1,222 @@
+#include "router/pipeline.h"
+
+#define XXH_INLINE_ALL
+#include <xxhash.h>
+
+#include <algorithm>
+
+#include "router/guard.h"
+#include "router/panel.h"
+
+namespace router {
+
+namespace {
+
+using experts::Clock;
+
+std::int64_t us_since(Clock::time_point start) {
+  return std::chrono::duration_cast<std::chrono::microseconds>(Clock::now() - start).count();
+}
+
+std::uint32_t bits_of(const experts::Capabilities& can) {
+  return (can.tools ? kCanTools : 0U) | (can.json_schema ? kCanJsonSchema : 0U) |
+         (can.images ? kCanImages : 0U) | (can.logprobs ? kCanLogprobs : 0U) |
+         (can.many ? kCanMany : 0U);
+}
+
+bool is_member(const PoolOptions& pool, std::string_view expert) {
+  return pool.experts.empty() ||
+         std::find(pool.experts.begin(), pool.experts.end(), expert) != pool.experts.end();
+}
+
+/// The experts to ask, in order: the route's first k, then as many again as may be asked after
+/// failures.
+std::vector<std::string> names_of(const Route& route, const PoolView& view, int fallbacks_max) {
+  const auto count =
+      std::min<std::size_t>(route.eligible(), route.k + static_cast<std::size_t>(fallbacks_max));
+  std::vector<std::string> names;
+  names.reserve(count);
+  for (std::size_t i = 0; i < count; ++i)
+    names.push_back(view.experts[route.candidates[i].expert].name);
+  return names;
+}
+
+/// The route of a client that named its expert: nothing to decide.
+Route route_to(std::string_view name, const PoolView& view) {
+  Route route;
+  for (std::uint32_t i = 0; i < view.experts.size(); ++i) {
+    if (view.experts[i].name != name) continue;
+    route.candidates.push_back({.expert = i});
+    route.reason = Reason::asked;
+  }
+  return route;
+}
+
+store::CallRow row_of(const experts::Reply& reply) {
+  return {.expert = reply.expert,
+          .outcome = std::string(experts::name_of(reply.outcome)),
+          .status = reply.status,
+          .attempts = reply.attempts,
+          .usage_known = reply.usage.known,
+          .prompt_tokens = reply.usage.prompt_tokens,
+          .completion_tokens = reply.usage.completion_tokens,
+          .cached_tokens = reply.usage.cached_tokens,
+          .cost_microusd = reply.cost_microusd,
+          .queued_us = reply.timings.queued_us,
+          .first_byte_us = reply.timings.first_byte_us,
+          .total_us = reply.timings.total_us};
+}
+
+}  // namespace
+
+Pipeline::Pipeline(experts::Pool& pool, const RulesBoard& rules, store::Journal& journal)
+    : pool_(pool), board_(rules), journal_(journal) {}
+
+boost::asio::awaitable<aggregator::Answer> Pipeline::answer(const Query& query,
+                                                            experts::Sink* sink) {
+  const auto start = Clock::now();
+  const Decided decided = decide_for(query);
+  const auto names = names_of(decided.route, decided.desk->view, decided.desk->fallbacks_max);
+  aggregator::Answer answer = co_await ask_in_turn(pool_, names, query.call, sink);
+  answer.decision_id = query.id;
+  log(query, decided, answer, us_since(start));
+  co_return answer;
+}
+
+LoggedRoute Pipeline::route(const Query& query) {
+  Decided decided = decide_for(query);
+  LoggedRoute named;
+  for (auto& skill : decided.route.skills) {
+    named.skills.push_back(decided.desk->policy->skills[skill.skill]);
+    skill.skill = static_cast<std::uint32_t>(named.skills.size() - 1);
+  }
+  for (auto& candidate : decided.route.candidates) {
+    named.experts.push_back(decided.desk->view.experts[candidate.expert].name);
+    candidate.expert = static_cast<std::uint32_t>(named.experts.size() - 1);
+  }
+  named.route = std::move(decided.route);
+  return named;
+}
+
+Pipeline::Decided Pipeline::decide_for(const Query& query) {
+  const auto start = Clock::now();
+  const auto desk = desk_of(query);
+  refresh(*desk);
+  Decided decided;
+  decided.desk = desk;
+  if (query.expert.empty()) {
+    extractor_.extract(query.text, features_);
+    decide(query, features_, *desk->policy, desk->view, scratch_, decided.route);
+  } else {
+    decided.route = route_to(query.expert, desk->view);
+  }
+  decided.took_us = us_since(start);
+  return decided;
+}
+
+std::shared_ptr<Pipeline::Desk> Pipeline::desk_of(const Query& query) {
+  pool_.describe();  // notices a new roster
+  if (rules_version_ != board_.version() || pool_version_ != pool_.version()) {
+    rules_version_ = board_.version();
+    pool_version_ = pool_.version();
+    rules_ = board_.current();
+    desks_.clear();
+  }
+  const std::string_view name = query.expert.empty() ? std::string_view(query.pool) : "auto";
+  if (const auto found = desks_.find(name); found != desks_.end()) return found->second;
+  const auto pool = std::find_if(rules_->pools.begin(), rules_->pools.end(),
+                                 [&](const PoolOptions& options) { return options.name == name; });
+  // The edge asks knows_pool() first; a pool that vanished in between has no members left.
+  PoolOptions gone;
+  gone.name = name;
+  gone.experts = {""};
+  auto desk = make_desk(*rules_, pool == rules_->pools.end() ? gone : *pool);
+  if (pool != rules_->pools.end()) desks_.emplace(name, desk);
+  return desk;
+}
+
+std::shared_ptr<Pipeline::Desk> Pipeline::make_desk(const Rules& rules, const PoolOptions& pool) {
+  auto desk = std::make_shared<Desk>();
+  desk->policy = rules.policy;
+  desk->fallbacks_max = pool.fallbacks_max;
+  for (const auto& expert : pool_.describe()) {
+    const auto& options = *expert.options;
+    PoolExpert member;
+    member.name = expert.name;
+    member.price_in_microusd = options.prices.in;
+    member.price_out_microusd = options.prices.out;
+    member.context_tokens = options.context_tokens;
+    member.capabilities = bits_of(options.capabilities);
+    member.member = is_member(pool, expert.name);
+    if (expert.name == pool.default_expert)
+      desk->view.default_expert = static_cast<std::uint32_t>(desk->view.experts.size());
+    desk->view.experts.push_back(std::move(member));
+  }
+  bind(*desk->policy, desk->view);
+  return desk;
+}
+
+/// What moves between two queries: health, load, latency.
+void Pipeline::refresh(Desk& desk) {
+  const auto& now = pool_.describe();
+  for (std::size_t i = 0; i < now.size() && i < desk.view.experts.size(); ++i) {
+    auto& expert = desk.view.experts[i];
+    expert.healthy = now[i].healthy;
+    expert.latency_ms = static_cast<float>(now[i].total_us) / 1000.0F;
+    expert.load = static_cast<float>(now[i].inflight + now[i].queued) /
+                  static_cast<float>(std::max(1, now[i].options->concurrency_max));
+  }
+}
+
+void Pipeline::log(const Query& query, const Decided& decided, const aggregator::Answer& answer,
+                   std::int64_t total_us) {
+  const auto& [desk, route, took_us] = decided;
+  store::Decision row;
+  row.id = query.id;
+  row.unix_us = query.unix_us;
+  row.query_hash = XXH3_64bits(query.text.data(), query.text.size());
+  row.text = query.text;
+  row.model = query.model;
+  row.pool = query.pool;
+  row.policy_version = route.policy_version;
+  row.features_hash = route.features_hash;
+  row.seed = query.seed;
+  encode_route(
+      route, [&](std::uint32_t skill) { return std::string_view(desk->policy->skills[skill]); },
+      [&](std::uint32_t expert) { return std::string_view(desk->view.experts[expert].name); },
+      row.route);
+  row.reason = name_of(route.reason);
+  row.propensity = route.propensity;
+  row.abstained = route.abstained;
+  row.mode = aggregator::name_of(answer.mode);
+  row.outcome = "nobody";
+  if (!answer.replies.empty()) {
+    const auto& reply = answer.reply();
+    if (answer.ok()) row.expert = reply.expert;
+    row.outcome = experts::name_of(reply.outcome);
+    row.finish_reason = reply.finish_reason;
+    row.first_byte_us = reply.timings.first_byte_us;
+  }
+  row.calls.reserve(answer.replies.size());
+  for (const auto& reply : answer.replies) row.calls.push_back(row_of(reply));
+  row.prompt_tokens = answer.usage.prompt_tokens;
+  row.completion_tokens = answer.usage.completion_tokens;
+  row.cached_tokens = answer.usage.cached_tokens;
+  row.cost_microusd = answer.cost_microusd;
+  row.decide_us = took_us;
+  row.total_us = total_us;
+  row.stream = query.call.stream;
+  journal_.put(std::move(row));
+}
+
+bool Pipeline::knows_pool(std::string_view name) {
+  const auto rules = board_.current();
+  return std::any_of(rules->pools.begin(), rules->pools.end(),
+                     [&](const PoolOptions& pool) { return pool.name == name; });
+}
+
+std::uint64_t Pipeline::policy_version() {
+  return board_.current()->policy->version;
+}
+
+}  // namespace router

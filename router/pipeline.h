@@ -1,0 +1,76 @@
+// The corridor: the one path from a query to an answer. Read this file and pipeline.cpp first.
+//
+// One Pipeline per net thread, used on that thread only. It never blocks: the decision is computed
+// in place (well under a millisecond), the experts are asked by coroutines, the log row goes into a
+// queue.
+#pragma once
+
+#include <boost/asio/awaitable.hpp>
+#include <map>
+#include <memory>
+#include <string>
+#include <string_view>
+
+#include "aggregator/answer.h"
+#include "experts/pool.h"
+#include "router/board.h"
+#include "router/decide.h"
+#include "router/decision.h"
+#include "router/features.h"
+#include "router/pool_view.h"
+#include "router/query.h"
+#include "store/journal.h"
+
+namespace router {
+
+class Pipeline {
+ public:
+  /// All of them outlive the Pipeline.
+  Pipeline(experts::Pool& pool, const RulesBoard& rules, store::Journal& journal);
+
+  /// Decides, asks, logs. `query` and `sink` outlive the coroutine; `sink` is used when
+  /// query.call.stream. Never throws for what an expert can do wrong. Cancelled: the experts are
+  /// cancelled too, and the decision is logged as far as it went.
+  boost::asio::awaitable<aggregator::Answer> answer(const Query& query, experts::Sink* sink);
+
+  /// The decision alone, with its names; asks nobody and logs nothing.
+  LoggedRoute route(const Query& query);
+
+  bool knows_pool(std::string_view name);
+  std::uint64_t policy_version();
+
+ private:
+  /// What one pool's queries are decided by: a view of the experts under one policy. Rebuilt when
+  /// the rules or the experts change; whoever decided by it keeps it until the answer is there.
+  struct Desk {
+    PolicyPtr policy;
+    PoolView view;
+    int fallbacks_max = 0;
+  };
+
+  struct Decided {
+    std::shared_ptr<const Desk> desk;
+    Route route;
+    std::int64_t took_us = 0;
+  };
+
+  Decided decide_for(const Query& query);
+  std::shared_ptr<Desk> desk_of(const Query& query);
+  std::shared_ptr<Desk> make_desk(const Rules& rules, const PoolOptions& pool);
+  void refresh(Desk& desk);
+  void log(const Query& query, const Decided& decided, const aggregator::Answer& answer,
+           std::int64_t total_us);
+
+  experts::Pool& pool_;
+  const RulesBoard& board_;
+  store::Journal& journal_;
+  std::shared_ptr<const Rules> rules_;
+  std::uint64_t rules_version_ = 0;
+  std::uint64_t pool_version_ = 0;
+  std::map<std::string, std::shared_ptr<Desk>, std::less<>> desks_;  // by pool name
+  Extractor extractor_;
+  Features features_;      // scratch of decide_for, never alive across a suspension
+  DecideScratch scratch_;  // likewise
+};
+
+}  // namespace router
