@@ -14,6 +14,7 @@
 #include <random>
 
 #include "config/config.h"
+#include "experts/discover.h"
 #include "experts/pool.h"
 #include "experts/roster.h"
 #include "http/ids.h"
@@ -29,6 +30,8 @@
 namespace {
 
 namespace fs = std::filesystem;
+
+constexpr int kDiscoverMs = 800;  // how long a start waits for servers that nobody named
 
 /// What `serve`, `route` and `ask` take from the command line; beats the configuration file.
 struct Args {
@@ -60,7 +63,7 @@ void discover(config::Config& config) {
   const char* off = std::getenv("SKILLYARD_DISCOVER");
   if (!config.experts.empty() || !config.discover || (off && std::string_view(off) == "off"))
     return;
-  (void)0;
+  config.experts = experts::discover(experts::usual_places(), kDiscoverMs);
   for (const auto& expert : config.experts)
     spdlog::info("found expert {} at {}", expert.name, expert.url);
 }
