@@ -15,4 +15,12 @@ struct EngineOptions {
   bool prefix_reuse = true;     // keep the pages of past prompts while there is room
 };
 
+/// Of the text side of one model.
+struct TextOptions {
+  int tokens_default = 1024;                             // of a reply whose request sets no limit
+  std::size_t stops_max = 16;                            // stop strings of a request
+  std::size_t stop_bytes_max = 1024;                     // of each
+  std::size_t prompt_bytes_max = std::size_t{16} << 20;  // of all messages
+};
+
 }  // namespace moe

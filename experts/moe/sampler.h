@@ -58,6 +58,8 @@ class Sampler {
   /// `logits` [vocabulary], finite. The chosen token counts for the penalties from now on.
   Choice choose(std::span<const float> logits);
 
+  bool gives_logprobs() const { return options_.logprobs_top >= 0; }
+
  private:
   struct Count {
     int in_reply = 0;

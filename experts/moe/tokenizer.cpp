@@ -91,7 +91,12 @@ std::vector<TokenId> Tokenizer::encode(std::string_view text, EncodeOptions opti
       after_special = true;
       continue;
     }
-    const std::string_view plain = text.substr(part.begin, part.end - part.begin);
+    std::string_view plain = text.substr(part.begin, part.end - part.begin);
+    std::string unmarked;
+    if (!options.mark.empty() && plain.find(options.mark) != std::string_view::npos) {
+      append_replaced(unmarked, plain, options.mark, "");
+      plain = unmarked;
+    }
     if (spm_) {
       std::string marked(vocabulary_.add_space_prefix && after_special ? kSpaceMark : "");
       append_replaced(marked, plain, " ", kSpaceMark);
@@ -116,10 +121,9 @@ void Tokenizer::encode_text(std::string_view text, std::vector<TokenId>& ids) co
   }
 }
 
-// Longer special tokens are found before shorter ones, each from left to right, and never inside
-// what was found already.
-std::vector<Tokenizer::Fragment> Tokenizer::find_special(std::string_view text,
-                                                         bool parse_special) const {
+// Every place where a special token's text is, overlapping ones too.
+std::vector<Tokenizer::Fragment> Tokenizer::match_special(std::string_view text,
+                                                          bool parse_special) const {
   std::vector<Fragment> found;
   for (std::size_t at = 0; at < text.size(); ++at) {
     // [low, high) are the special tokens that agree with the text on `length` characters.
@@ -137,6 +141,14 @@ std::vector<Tokenizer::Fragment> Tokenizer::find_special(std::string_view text,
       if (parse_special || low->in_plain_text) found.push_back({at, at + length, low->id});
     }
   }
+  return found;
+}
+
+// Longer special tokens are found before shorter ones, each from left to right, and never inside
+// what was found already.
+std::vector<Tokenizer::Fragment> Tokenizer::find_special(std::string_view text,
+                                                         bool parse_special) const {
+  std::vector<Fragment> found = match_special(text, parse_special);
   std::sort(found.begin(), found.end(), [](const Fragment& a, const Fragment& b) {
     return std::make_tuple(b.end - b.begin, a.token, a.begin) <
            std::make_tuple(a.end - a.begin, b.token, b.begin);
@@ -168,6 +180,21 @@ std::vector<Tokenizer::Fragment> Tokenizer::find_special(std::string_view text,
   }
   if (begin < text.size()) all.push_back({begin, text.size(), kNoToken});
   return all;
+}
+
+std::string Tokenizer::mark_control(std::string_view text, std::string_view mark) const {
+  std::string clean;
+  append_replaced(clean, text, mark, "");
+  std::string marked;
+  std::size_t copied = 0;
+  for (const Fragment& match : match_special(clean, true)) {  // ascending by where they begin
+    if (vocabulary_.kinds[static_cast<std::size_t>(match.token)] == TokenKind::user_defined)
+      continue;
+    if (match.begin + 1 <= copied) continue;  // another token that begins here
+    marked.append(clean, copied, match.begin + 1 - copied).append(mark);
+    copied = match.begin + 1;
+  }
+  return marked.append(clean, copied, std::string::npos);
 }
 
 void Tokenizer::append_piece(TokenId id, std::string& out, bool with_special) const {

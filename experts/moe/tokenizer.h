@@ -25,6 +25,8 @@ struct EncodeOptions {
   bool add_special = false;    // bos and eos where the vocabulary says so
   bool parse_special = false;  // texts of control tokens in the text become those tokens; only for
                                // text that the user did not write
+  std::string_view mark = {};  // taken out of the text after special tokens were looked for, see
+                               // mark_control
 };
 
 class Tokenizer {
@@ -38,6 +40,11 @@ class Tokenizer {
 
   /// Throws std::length_error for a text of 4 GiB or more.
   std::vector<TokenId> encode(std::string_view text, EncodeOptions options = {}) const;
+
+  /// `text` with `mark` inside the text of every control token, so that encode with that mark makes
+  /// plain text of it: how a user's words go through a template that may write control tokens.
+  /// `mark` occurs in no token; one that is in `text` already is taken out.
+  std::string mark_control(std::string_view text, std::string_view mark) const;
 
   /// The bytes of one token, maybe not whole UTF-8 characters; control tokens print as nothing
   /// unless `with_special`. Throws std::out_of_range for an id that is no token.
@@ -66,6 +73,7 @@ class Tokenizer {
 
   void encode_text(std::string_view text, std::vector<TokenId>& ids) const;
   std::vector<Fragment> find_special(std::string_view text, bool parse_special) const;
+  std::vector<Fragment> match_special(std::string_view text, bool parse_special) const;
 
   Vocabulary vocabulary_;
   std::unique_ptr<const SplitRule> rule_;  // with bpe_
