@@ -4,6 +4,7 @@
 #include <array>
 #include <cmath>
 #include <cstddef>
+#include <limits>
 
 namespace moe {
 namespace {
@@ -111,32 +112,51 @@ Sampler::Sampler(SamplingOptions options, std::span<const TokenId> prompt)
   for (const TokenId id : prompt) counts_[id].in_prompt = true;
 }
 
-Choice Sampler::choose(std::span<const float> logits) {
+Choice Sampler::choose(std::span<const float> logits, const Allows& allows) {
   thread_local std::vector<float> adjusted;
-  thread_local std::vector<Weighted> kept;
-  std::span<const float> used = logits;
-  if (adjusts()) {
+  Choice choice;
+  if (adjusts() || allows) {
     adjusted.assign(logits.begin(), logits.end());
     adjust(adjusted);
-    used = adjusted;
-  }
-  Choice choice;
-  if (options_.temperature <= 0) {
-    choice.id = best_of(used);
+    choice.id = allows ? pick_allowed(adjusted, allows) : pick(adjusted, 0);
   } else {
-    weigh(used, options_, kept);
-    if (options_.top_k > 0) keep_top_k(kept, options_.top_k);
-    if (options_.top_p < 1) keep_top_p(kept, options_.top_p);
-    if (options_.top_k > 0 || options_.top_p < 1) {
-      std::sort(kept.begin(), kept.end(),
-                [](const Weighted& a, const Weighted& b) { return a.id < b.id; });
-    }
-    choice.id = draw(kept, uniform_at(options_.seed, drawn_));
+    choice.id = pick(logits, 0);
   }
   ++drawn_;
+  if (choice.id == kNoToken) return choice;
   if (options_.logprobs_top >= 0) add_logprobs(logits, choice);
   ++counts_[choice.id].in_reply;
   return choice;
+}
+
+TokenId Sampler::pick(std::span<const float> logits, int attempt) const {
+  thread_local std::vector<Weighted> kept;
+  if (options_.temperature <= 0) return best_of(logits);
+  weigh(logits, options_, kept);
+  if (options_.top_k > 0) keep_top_k(kept, options_.top_k);
+  if (options_.top_p < 1) keep_top_p(kept, options_.top_p);
+  if (options_.top_k > 0 || options_.top_p < 1) {
+    std::sort(kept.begin(), kept.end(),
+              [](const Weighted& a, const Weighted& b) { return a.id < b.id; });
+  }
+  const std::uint64_t n = drawn_ + (static_cast<std::uint64_t>(attempt) << 32);
+  return draw(kept, uniform_at(options_.seed, n));
+}
+
+TokenId Sampler::pick_allowed(std::span<float> logits, const Allows& allows) const {
+  constexpr int kAttempts = 16;
+  constexpr float kNever = -std::numeric_limits<float>::infinity();
+  for (int attempt = 0; attempt < kAttempts; ++attempt) {
+    const TokenId id = pick(logits, attempt);
+    if (allows(id)) return id;
+    logits[static_cast<std::size_t>(id)] = kNever;
+    if (largest(logits) == kNever) return kNoToken;
+  }
+  // The model wants something else altogether: ask about every token once.
+  for (std::size_t id = 0; id < logits.size(); ++id) {
+    if (logits[id] != kNever && !allows(static_cast<TokenId>(id))) logits[id] = kNever;
+  }
+  return largest(logits) == kNever ? kNoToken : pick(logits, kAttempts);
 }
 
 bool Sampler::adjusts() const {

@@ -13,6 +13,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <span>
 #include <unordered_map>
 #include <utility>
@@ -55,8 +56,13 @@ class Sampler {
   /// outside the vocabulary are ignored.
   Sampler(SamplingOptions options, std::span<const TokenId> prompt);
 
+  using Allows = std::function<bool(TokenId)>;
+
   /// `logits` [vocabulary], finite. The chosen token counts for the penalties from now on.
-  Choice choose(std::span<const float> logits);
+  /// `allows`, when given, is asked about what was drawn; a token that it refuses goes and the draw
+  /// is repeated, which is a draw among those that are allowed. Choice::id is kNoToken when it
+  /// allows none.
+  Choice choose(std::span<const float> logits, const Allows& allows = {});
 
   bool gives_logprobs() const { return options_.logprobs_top >= 0; }
 
@@ -66,6 +72,8 @@ class Sampler {
     bool in_prompt = false;
   };
 
+  TokenId pick(std::span<const float> logits, int attempt) const;
+  TokenId pick_allowed(std::span<float> logits, const Allows& allows) const;
   bool adjusts() const;
   void adjust(std::span<float> logits) const;
   void add_logprobs(std::span<const float> logits, Choice& choice) const;

@@ -72,18 +72,30 @@ class TextModel::Reply {
         stream_(tokenizer, std::move(request.stops), after_special),
         on_piece_(std::move(request.on_piece)),
         on_end_(std::move(request.on_end)),
-        keeps_choices_(sampler_.gives_logprobs()) {}
+        keeps_choices_(sampler_.gives_logprobs()) {
+    if (!request.json) return;
+    guide_.emplace(std::move(*request.json));
+    allows_ = [this](TokenId id) {
+      return tokenizer_.is_end(id) ? guide_->complete() : guide_->accepts(bytes_of(id));
+    };
+  }
+
+  Reply(const Reply&) = delete;
+  Reply& operator=(const Reply&) = delete;
 
   TokenId choose(std::span<const float> logits) {
     // A model may have more rows than tokens: padding that no text can mean.
     const std::size_t tokens = tokenizer_.vocabulary().texts.size();
-    Choice choice = sampler_.choose(logits.first(std::min(tokens, logits.size())));
+    Choice choice = sampler_.choose(logits.first(std::min(tokens, logits.size())), allows_);
     const TokenId id = choice.id;
+    if (id == kNoToken) throw std::runtime_error("no token of this model fits the JSON asked for");
     ++chosen_;
     if (tokenizer_.is_end(id)) return kStop;
     if (keeps_choices_) choices_.push_back(std::move(choice));
     send(stream_.push(id));
-    return stream_.stop_met() != nullptr ? kStop : id;
+    if (guide_) guide_->take(bytes_of(id));
+    const bool done = stream_.stop_met() != nullptr || (guide_ && guide_->finished());
+    return done ? kStop : id;
   }
 
   void finish(const Ending& ending) {
@@ -97,6 +109,12 @@ class TextModel::Reply {
   }
 
  private:
+  std::string bytes_of(TokenId id) const {
+    std::string bytes;
+    tokenizer_.append_piece(id, bytes);
+    return bytes;
+  }
+
   void send(const std::string& text) {
     if (text.empty()) return;
     on_piece_({text, choices_});
@@ -108,6 +126,8 @@ class TextModel::Reply {
   TextStream stream_;
   std::function<void(const TextPiece&)> on_piece_;
   std::function<void(const TextEnding&)> on_end_;
+  std::optional<JsonGuide> guide_;
+  Sampler::Allows allows_;
   bool keeps_choices_;
   std::vector<Choice> choices_;  // not yet sent
   int chosen_ = 0;
@@ -139,8 +159,12 @@ TextTicket TextModel::submit(TextRequest request) {
   Request engine_request;
   engine_request.tokens_max = tokens_max;
   engine_request.gate = request.gate;
-  const auto reply =
-      std::make_shared<Reply>(tokenizer_, std::move(request), prompt.ids, after_special);
+  std::shared_ptr<Reply> reply;
+  try {
+    reply = std::make_shared<Reply>(tokenizer_, std::move(request), prompt.ids, after_special);
+  } catch (const std::invalid_argument& error) {
+    return {TextRefusal::malformed, 0, error.what()};
+  }
   engine_request.choose = [reply](std::span<const float> logits) { return reply->choose(logits); };
   engine_request.finish = [reply](const Ending& ending) { reply->finish(ending); };
   engine_request.prompt = std::move(prompt.ids);

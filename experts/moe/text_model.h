@@ -18,6 +18,7 @@
 
 #include "experts/moe/chat_template.h"
 #include "experts/moe/engine.h"
+#include "experts/moe/json_guide.h"
 #include "experts/moe/sampler.h"
 #include "experts/moe/tokenizer.h"
 
@@ -48,6 +49,7 @@ struct TextRequest {
   SamplingOptions sampling;
   std::optional<int> tokens_max;  // unset: TextOptions::tokens_default, or what the context leaves
   std::vector<std::string> stops;
+  std::optional<JsonShape> json;  // the reply is a JSON text of this shape
   GatePolicy gate;
 
   std::function<void(const TextPiece&)> on_piece;

@@ -128,6 +128,26 @@ TEST(Sampler, LogprobsAreTheModelsOwn) {
   EXPECT_TRUE(Sampler({}, {}).choose(kLogits).top.empty());
 }
 
+TEST(Sampler, DrawsAmongWhatIsAllowed) {
+  Sampler sampler({.seed = 11}, {});
+  constexpr int kDraws = 20000;
+  int ones = 0;
+  for (int i = 0; i < kDraws; ++i) {
+    const TokenId id = sampler.choose(kLogits, [](TokenId t) { return t == 1 || t == 3; }).id;
+    ASSERT_TRUE(id == 1 || id == 3);
+    ones += id == 1;
+  }
+  EXPECT_NEAR(static_cast<double>(ones) / kDraws, 0.4, 4 * std::sqrt(0.24 / kDraws));  // 0.1 : 0.15
+  EXPECT_EQ(sampler.choose(kLogits, [](TokenId) { return false; }).id, kNoToken);
+  // The one allowed token is the least likely of many.
+  std::vector<float> many(1000, 0.0F);
+  many[7] = -9;
+  for (const double temperature : {0.0, 1.0}) {
+    Sampler picky({.temperature = temperature}, {});
+    EXPECT_EQ(picky.choose(many, [](TokenId t) { return t == 7; }).id, 7);
+  }
+}
+
 TEST(Sampler, UniformStreamsLookUniform) {
   constexpr int kDraws = 100000;
   std::vector<int> bins(10);

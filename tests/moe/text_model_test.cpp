@@ -10,6 +10,7 @@
 #include <future>
 #include <nlohmann/json.hpp>
 
+#include "experts/moe/bpe.h"
 #include "tests/moe/planted.h"
 
 namespace moe {
@@ -204,6 +205,40 @@ TEST_F(TextModelTest, CancelEndsAReply) {
   Running running = start(model_, request);
   engine_.cancel(running.text->ticket.id);
   EXPECT_EQ(running.wait().ending.finish, Finish::cancelled);
+}
+
+// A model of random weights that knows nothing of JSON writes it nevertheless.
+TEST(TextModelJson, RepliesAreJsonOfTheShape) {
+  Vocabulary v;
+  v.model = TokenizerModel::bpe;
+  v.pre = "gpt-2";
+  for (int byte = 0; byte < 256; ++byte) {
+    v.texts.push_back(byte_character(static_cast<std::uint8_t>(byte)));
+  }
+  v.texts.emplace_back("<|endoftext|>");
+  v.kinds.assign(257, TokenKind::normal);
+  v.eos = 256;
+  complete(v, "");
+  const Planted planted({.vocabulary = 272});  // more rows than tokens, as padded models have
+  Engine engine(planted.model, {.threads = 1});
+  TextModel model(std::move(v), engine, 512, {});
+
+  JsonShape shape{.kind = JsonShape::Kind::object};
+  shape.properties.push_back({"n", {.kind = JsonShape::Kind::integer}});
+  shape.properties.push_back(
+      {"ok", {.kind = JsonShape::Kind::literal, .literals = {"true", "false"}}});
+  for (std::uint64_t seed = 0; seed < 8; ++seed) {
+    TextRequest request;
+    request.prompt = "x";
+    request.json = shape;
+    request.tokens_max = 200;
+    request.sampling.seed = seed;
+    const Text text = start(model, request).wait();
+    ASSERT_EQ(text.ending.finish, Finish::stop) << text.text << text.ending.error;
+    const auto json = nlohmann::json::parse(text.text);
+    EXPECT_TRUE(json["n"].is_number_integer() && json["ok"].is_boolean()) << text.text;
+    EXPECT_EQ(json.size(), 2U);
+  }
 }
 
 // The greedy reply of the trained model, as text.
