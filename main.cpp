@@ -15,6 +15,11 @@
 
 #include "config/config.h"
 #include "experts/discover.h"
+#include "experts/moe/tools/bench.h"
+#include "experts/moe/tools/inspect.h"
+#include "experts/moe/tools/logits.h"
+#include "experts/moe/tools/synth.h"
+#include "experts/moe/tools/tokenize.h"
 #include "experts/pool.h"
 #include "experts/roster.h"
 #include "http/ids.h"
@@ -288,6 +293,61 @@ int evaluate(router::EvaluateOptions& options, const std::string& policy) {
   return 0;
 }
 
+/// `skillyard model ...`: the native engine by itself.
+void add_model_commands(CLI::App& app) {
+  auto* model = app.add_subcommand("model", "look into GGUF models and run them by themselves");
+  model->require_subcommand(1);
+
+  static fs::path file, cases, out;
+  auto* inspecting =
+      model->add_subcommand("inspect", "what a model is, how it routes, what memory it needs");
+  inspecting->add_option("file", file)->required();
+  inspecting->callback([] { moe::tools::inspect(file, std::cout); });
+
+  auto* tokenizing = model->add_subcommand("tokenize", "token ids of a file of texts");
+  tokenizing->add_option("file", file)->required();
+  tokenizing->add_option("--cases", cases, "{\"cases\": [{\"text\", \"ids\"?}]}")->required();
+  tokenizing->add_option("--out", out, "JSON array of id arrays")->required();
+  tokenizing->callback([] {
+    const auto report = moe::tools::tokenize_cases(file, cases, out);
+    std::cout << report.cases << " texts; " << report.equal << " of " << report.compared
+              << " as expected\n";
+  });
+
+  static moe::tools::LogitsOptions logits;
+  auto* computing = model->add_subcommand("logits", "logits after every token, as a .npy array");
+  computing->add_option("file", logits.model)->required();
+  computing->add_option("--cases", logits.cases, "{\"prompts\": [{\"tokens\", \"greedy\"}]}")
+      ->required();
+  computing->add_option("--out", logits.out)->required();
+  computing->add_option("--threads", logits.threads)->check(CLI::Range(1, 256));
+  computing->add_flag("--batch", logits.batch, "all prompts step together");
+  computing->callback([] {
+    const auto report = moe::tools::write_logits(logits);
+    std::cout << report.rows << " rows of " << report.vocabulary << " logits\n";
+  });
+
+  static moe::tools::SynthOptions synth;
+  auto* making =
+      model->add_subcommand("synth", "a random-weight model of a real shape, for measurements");
+  making->add_option("--shape", synth.shape, "olmoe-1b-7b, qwen3-30b-cut, mid, tiny");
+  making->add_option("--type", synth.type, "Q4_K_M or Q8_0");
+  making->add_option("--layers", synth.layers, "0: the shape's own");
+  making->add_option("--seed", synth.seed);
+  making->add_option("--out", synth.out)->required();
+  making->callback([] { std::cout << moe::tools::synth(synth) << " bytes\n"; });
+
+  static moe::tools::BenchOptions bench;
+  auto* timing = model->add_subcommand("bench", "tokens a second of decoding and of prompts");
+  timing->add_option("file", bench.model)->required();
+  timing->add_option("--threads", bench.threads)->check(CLI::Range(1, 256));
+  timing->add_option("--decode", bench.decode, "sequences stepping together")->delimiter(',');
+  timing->add_option("--prefill", bench.prefill, "prompt lengths")->delimiter(',');
+  timing->add_option("--steps", bench.steps);
+  timing->add_option("--rounds", bench.rounds);
+  timing->callback([] { moe::tools::bench(bench, std::cout); });
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -355,6 +415,8 @@ int main(int argc, char** argv) {
     judge.held_out_part = part == "test";
     status = evaluate(judge, judged_policy);
   });
+
+  add_model_commands(app);
 
   try {
     app.parse(argc, argv);
