@@ -143,7 +143,8 @@ Canonical number_from_lines(const Question& question, std::string_view text) {
   const auto lines = forms::lines_of(text);
   if (lines.empty()) return {};
   if (lines.size() == 1) {
-    const Canonical whole = answer_from(forms::read_number(question, lines.front()), Cue::whole);
+    const std::string_view said = forms::predicate(question, lines.front());
+    const Canonical whole = answer_from(forms::read_number(question, said), Cue::whole);
     if (whole.found) return whole;
   }
   std::string_view line = lines.back();
@@ -190,16 +191,25 @@ Canonical number_from_lines(const Question& question, std::string_view text) {
   return answer_from(forms::read_number(question, rest.substr(start, end - start)), Cue::concluded);
 }
 
+/// "The statement is false": the part behind "is".
+std::string_view after_statement(std::string_view sentence) {
+  const std::string start = forms::lower(sentence.substr(0, 32));
+  for (const std::string_view words : {"the statement is ", "this statement is ", "the claim is ",
+                                       "the given statement is ", "the assertion is "}) {
+    if (start.starts_with(words)) return sentence.substr(words.size());
+  }
+  return sentence;
+}
+
 /// The first words of the reply, or of its last sentence; nothing where the two differ.
-Canonical verdict_from_lines(const Question& question, const std::vector<std::string_view>& lines,
-                             const ReadLimits& limits) {
+Canonical verdict_from_lines(const std::vector<std::string_view>& lines) {
   const Canonical first =
-      answer_from(read_clause(question, lines.front(), false, limits), Cue::whole);
+      answer_from(forms::read_yes_no(after_statement(lines.front())), Cue::whole);
   std::string_view line = lines.back();
   const std::size_t stop = line.size() > 1 ? line.rfind(". ", line.size() - 2) : line.npos;
   if (stop != line.npos) line = forms::trim(line.substr(stop + 2));
-  const Canonical last = answer_from(
-      read_clause(question, forms::after_conclusion_word(line), false, limits), Cue::concluded);
+  line = after_statement(forms::after_conclusion_word(line));
+  const Canonical last = answer_from(forms::read_yes_no(line), Cue::concluded);
   if (first.found && last.found && first.key != last.key) return {};
   return last.found ? last : first;
 }
@@ -212,7 +222,7 @@ Canonical from_lines(const Question& question, std::string_view text, const Read
   if (question.type == AnswerType::list) {
     return answer_from(forms::read_list(question, text, limits), Cue::whole);
   }
-  if (question.type == AnswerType::yes_no) return verdict_from_lines(question, lines, limits);
+  if (question.type == AnswerType::yes_no) return verdict_from_lines(lines);
   if (lines.size() == 1) {
     return answer_from(read_clause(question, lines.front(), false, limits), Cue::whole);
   }
@@ -256,6 +266,11 @@ Canonical canonical(const Question& question, std::string_view reply, const Read
   if (question.type == AnswerType::free_text) return {};
   if (question.type == AnswerType::json || question.type == AnswerType::code) {
     return structured(question, reply, limits);
+  }
+  // Models without a chat template go on with a next question of their own.
+  const std::size_t next = reply.find("\nQuestion:");
+  if (next != std::string_view::npos && !forms::trim(reply.substr(0, next)).empty()) {
+    reply = reply.substr(0, next);
   }
   const std::string text = forms::plain(forms::fold(reply));
   const auto clauses = forms::clauses_of(text);

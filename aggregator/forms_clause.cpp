@@ -68,6 +68,9 @@ std::size_t after_linker(std::string_view text, std::size_t at) {
       const bool heading = c == '\n' && trim(text.substr(at, i - at)).empty();
       return heading ? i + 1 : std::string_view::npos;
     }
+    for (const std::string_view hedge : {"could", "might", "may", "cannot", "not"}) {
+      if (word_at(text, i, hedge)) return std::string_view::npos;  // announces no answer
+    }
     for (const std::string_view linker : kLinkers) {
       if (word_at(text, i, linker)) return i + linker.size();
     }
