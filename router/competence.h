@@ -28,8 +28,7 @@ struct Competence {
   std::vector<float> weight;
   std::vector<std::int32_t> sums;
   std::vector<std::int8_t> z;
-  std::vector<std::uint64_t> keys;
-  std::vector<std::uint32_t> order;
+  std::vector<std::uint64_t> keys, cells;
 };
 
 /// Pure. `policy` must not be empty. `skip_row`: a row of the memory to leave out (its own past);

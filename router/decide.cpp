@@ -164,8 +164,8 @@ bool kept_by_guard(const PoolView& pool, const Route& out) {
 }  // namespace
 
 float expect_cost(const Query& query, const Policy& policy, const PoolExpert& expert) {
-  const PolicyExpert* seen =
-      expert.policy_expert >= 0 ? &policy.experts[static_cast<std::size_t>(expert.policy_expert)] : nullptr;
+  const PolicyExpert* seen = nullptr;
+  if (expert.policy_expert >= 0 && !policy.empty()) seen = &policy.experts[static_cast<std::size_t>(expert.policy_expert)];
   if (expert.price_in_microusd > 0 || expert.price_out_microusd > 0) {
     float tokens_out = seen ? seen->tokens_out : kTokensOutExpected;
     if (query.needs.tokens_out_max > 0) tokens_out = std::min(tokens_out, static_cast<float>(query.needs.tokens_out_max));

@@ -113,27 +113,30 @@ Matrix multiply(const Sparse& x, const Matrix& d) {
 Matrix right_vectors(const Sparse& x, std::size_t rank, std::uint64_t seed) {
   const Sparse t = transpose(x);
   const auto width = static_cast<Eigen::Index>(std::min(rank + kOversampled, std::min(x.rows(), x.columns)));
-  Matrix omega(static_cast<Eigen::Index>(x.rows()), width);
+  Matrix omega(static_cast<Eigen::Index>(x.columns), width);
   for (Eigen::Index i = 0; i < omega.size(); ++i) {
     omega.data()[i] = (mix(seed + static_cast<std::uint64_t>(i)) & 1) ? 1.f : -1.f;
   }
-  Matrix q = multiply(t, omega);
+  // The basis is kept on the side of the rows, which are far fewer than the columns.
+  Matrix q = multiply(x, omega);
   orthonormalise(q);
   for (int i = 0; i < kPowerIterations; ++i) {
-    q = multiply(t, multiply(x, q));
+    q = multiply(x, multiply(t, q));
     orthonormalise(q);
   }
-  const Matrix b = multiply(x, q);
+  const Matrix b = multiply(t, q);
   const Eigen::SelfAdjointEigenSolver<Eigen::MatrixXd> eigen((b.transpose() * b).cast<double>());
   const auto kept = std::min<Eigen::Index>(static_cast<Eigen::Index>(rank), width);
-  Matrix rotation = eigen.eigenvectors().rightCols(kept).rowwise().reverse().cast<float>();
-  // A sign convention, so that the same data give the same file.
+  Eigen::MatrixXd rotation = eigen.eigenvectors().rightCols(kept).rowwise().reverse();
+  const Eigen::VectorXd square = eigen.eigenvalues().tail(kept).reverse();
   for (Eigen::Index c = 0; c < kept; ++c) {
+    // A sign convention, so that the same data give the same file.
     Eigen::Index at = 0;
     rotation.col(c).cwiseAbs().maxCoeff(&at);
-    if (rotation(at, c) < 0) rotation.col(c) *= -1;
+    const double sign = rotation(at, c) < 0 ? -1 : 1;
+    rotation.col(c) *= square(c) > 1e-12 * square(0) ? sign / std::sqrt(square(c)) : 0;
   }
-  return q * rotation;
+  return b * rotation.cast<float>();
 }
 
 Matrix apply_softmax(const Matrix& weight, const Matrix& x) {

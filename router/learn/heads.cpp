@@ -124,37 +124,37 @@ Matrix predict_local(const Matrix& z, const Matrix& score, const Matrix& fallbac
 }
 
 void fit_blend(const Matrix terms[3], const Matrix& score, const Eigen::RowVectorXf& mean, float blend[3]) {
-  constexpr double kLevel = 0.25;  // weight of the query's overall level beside the differences
+  // The prior weights choose who competes for a row, and are what few rows shrink to.
+  const Eigen::Vector3d prior(0.5, 0.25, 0.25);
+  constexpr std::size_t kContenders = 3;
   Eigen::Matrix3d gram = Eigen::Matrix3d::Zero();
   Eigen::Vector3d right = Eigen::Vector3d::Zero();
+  std::vector<std::pair<double, Eigen::Index>> order;
   for (Eigen::Index r = 0; r < score.rows(); ++r) {
-    Eigen::Vector3d level = Eigen::Vector3d::Zero();
-    double y_level = 0, known = 0;
-    for (int pass = 0; pass < 2; ++pass) {
-      for (Eigen::Index e = 0; e < score.cols(); ++e) {
-        if (std::isnan(score(r, e))) continue;
-        Eigen::Vector3d t(terms[0](r, e) - mean(e), terms[1](r, e) - mean(e), terms[2](r, e) - mean(e));
-        const double y = score(r, e) - mean(e);
-        if (pass == 0) {
-          level += t, y_level += y, known += 1;
-          continue;
-        }
-        t -= level;
+    order.clear();
+    for (Eigen::Index e = 0; e < score.cols(); ++e) {
+      if (std::isnan(score(r, e))) continue;
+      const double p = mean(e) + prior(0) * (terms[0](r, e) - mean(e)) + prior(1) * (terms[1](r, e) - mean(e)) +
+                       prior(2) * (terms[2](r, e) - mean(e));
+      order.emplace_back(p, e);
+    }
+    const std::size_t kept = std::min(kContenders, order.size());
+    std::partial_sort(order.begin(), order.begin() + static_cast<std::ptrdiff_t>(kept), order.end(), std::greater<>());
+    // What must be right is the difference between the experts that may be chosen.
+    for (std::size_t i = 0; i < kept; ++i) {
+      for (std::size_t j = i + 1; j < kept; ++j) {
+        const Eigen::Index a = order[i].second, b = order[j].second;
+        const double base = mean(a) - mean(b);
+        Eigen::Vector3d t;
+        for (int k = 0; k < 3; ++k) t(k) = terms[k](r, a) - terms[k](r, b) - base;
         gram += t * t.transpose();
-        right += t * (y - y_level);
-      }
-      if (known == 0) break;
-      if (pass == 0) {
-        level /= known, y_level /= known;
-        gram += kLevel * known * level * level.transpose();
-        right += kLevel * known * level * y_level;
+        right += t * (score(r, a) - score(r, b) - base);
       }
     }
   }
-  // Shrink towards equal thirds: three noisy weights are not worth much trust.
-  const double pull = 0.05 * gram.trace() / 3 + 1e-9;
+  const double pull = 0.1 * gram.trace() / 3 + 1e-9;
   gram += pull * Eigen::Matrix3d::Identity();
-  right += pull * Eigen::Vector3d::Constant(1.0 / 3);
+  right += pull * prior;
   // Non-negative least squares over three unknowns: the best of all subsets that stay non-negative.
   double best = 0;
   for (int i = 0; i < 3; ++i) blend[i] = 0;

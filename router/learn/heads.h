@@ -35,8 +35,8 @@ Profile fit_profile(const Matrix& target, const Matrix& score, const std::vector
 /// Mean outcome of the nearest other rows, [rows, experts].
 Matrix predict_local(const Matrix& z, const Matrix& score, const Matrix& fallback, const Settings& settings);
 
-/// Weights >= 0 of the three terms by least squares on the held-out terms, most of the weight on what
-/// tells the experts of one query apart.
+/// Weights >= 0 of the three terms, by least squares on held-out terms: the differences of outcome
+/// between the three leading experts of every row. Shrunken towards (1/2, 1/4, 1/4).
 void fit_blend(const Matrix terms[3], const Matrix& score, const Eigen::RowVectorXf& mean, float blend[3]);
 
 /// Column means that ignore NaN.

@@ -13,10 +13,10 @@ struct Settings {
   float skill_gain = 8;                // z is multiplied by this before the skill classifier
   float skill_l2 = 1e-4f;
   int skill_iterations = 50;
-  float profile_prior = 10;            // outcomes that the prior of a cell weighs
-  float ridge_z = 40;                  // penalties of the direct term
-  float ridge_surface = 1800;
-  float ridge_skill = 40;
+  float profile_prior = 20;            // outcomes that the prior of a cell weighs
+  float ridge_z = 640;                 // penalties of the direct term
+  float ridge_surface = 3600;
+  float ridge_skill = 10;
   std::size_t neighbours = 100;
   float neighbour_power = 3;
   std::size_t memory_rows_max = 16'384;
