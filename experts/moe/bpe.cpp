@@ -61,7 +61,10 @@ std::string bytes_of_text(std::string_view token_text) {
 Bpe::Bpe(const Vocabulary& vocabulary) : tokens_(vocabulary.texts.size()) {
   symbols_.reserve(tokens_ + 256);
   for (std::size_t id = 0; id < tokens_; ++id) {
-    symbols_.emplace(vocabulary.texts[id], static_cast<Symbol>(id));
+    const std::string& text = vocabulary.texts[id];
+    if (text.empty() || !symbols_.emplace(text, static_cast<Symbol>(id)).second) {
+      throw std::runtime_error("tokenizer: the token \"" + text + "\" is repeated or empty");
+    }
   }
   for (std::size_t byte = 0; byte < 256; ++byte) {
     byte_symbols_[byte] = intern(byte_character(static_cast<std::uint8_t>(byte)));
@@ -70,7 +73,10 @@ Bpe::Bpe(const Vocabulary& vocabulary) : tokens_(vocabulary.texts.size()) {
   merges_.resize(slots);
   shift_ = 64 - std::countr_zero(slots);
   std::uint32_t rank = 0;
-  for (const std::string& line : vocabulary.merges) add_merge(line, rank++);
+  Symbol next = 0;
+  for (const std::string& line : vocabulary.merges) {
+    next = add_merge(vocabulary, line, rank++, next) + 1;
+  }
 }
 
 Bpe::Symbol Bpe::intern(std::string_view text) {
@@ -81,7 +87,10 @@ Bpe::Symbol Bpe::intern(std::string_view text) {
   return symbol;
 }
 
-void Bpe::add_merge(std::string_view line, std::uint32_t rank) {
+// Vocabularies list their tokens in the order of the merges that make them: `next` is what the one
+// after the last merge's token is likely to be. Returns the merged symbol.
+Bpe::Symbol Bpe::add_merge(const Vocabulary& vocabulary, std::string_view line, std::uint32_t rank,
+                           Symbol next) {
   const std::size_t space = line.find(' ', 1);  // from 1: a word may begin with a space
   if (space == std::string_view::npos || space + 1 == line.size()) {
     throw std::runtime_error("tokenizer: merge " + std::to_string(rank) + " is \"" +
@@ -91,10 +100,12 @@ void Bpe::add_merge(std::string_view line, std::uint32_t rank) {
   const Symbol right = intern(line.substr(space + 1));
   std::string joined(line.substr(0, space));
   joined += line.substr(space + 1);
+  const bool guessed = next < tokens_ && vocabulary.texts[next] == joined;
+  const Symbol merged = guessed ? next : intern(joined);
   const std::uint64_t pair = (std::uint64_t{left} << 32) | right;
   Merge& merge = merges_[slot_of(pair)];
-  if (merge.pair == kEmpty)
-    merge = {pair, rank, intern(joined)};  // the first of equal lines counts
+  if (merge.pair == kEmpty) merge = {pair, rank, merged};  // the first of equal lines counts
+  return merged;
 }
 
 // Where `pair` is, or the free slot where it would go. Fibonacci hashing.

@@ -26,7 +26,8 @@ std::string bytes_of_text(std::string_view token_text);
 
 class Bpe {
  public:
-  /// Throws std::runtime_error when a merge is not two words separated by a space.
+  /// Throws std::runtime_error for a repeated or empty token and for a merge that is not two words
+  /// separated by a space.
   explicit Bpe(const Vocabulary& vocabulary);
   Bpe(const Bpe&) = delete;
   Bpe& operator=(const Bpe&) = delete;
@@ -58,7 +59,8 @@ class Bpe {
   static constexpr std::uint64_t kEmpty = ~std::uint64_t{0};
 
   Symbol intern(std::string_view text);
-  void add_merge(std::string_view line, std::uint32_t rank);
+  Symbol add_merge(const Vocabulary& vocabulary, std::string_view line, std::uint32_t rank,
+                   Symbol next);
   std::size_t slot_of(std::uint64_t pair) const;
   const Merge* find(Symbol left, Symbol right) const;
   void propose(const std::vector<Node>& nodes, std::vector<Candidate>& heap,

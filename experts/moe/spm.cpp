@@ -2,11 +2,14 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <stdexcept>
 
 #include "experts/moe/unicode.h"
 
 namespace moe {
 namespace {
+
+constexpr std::string_view kSpaceMark = "\xE2\x96\x81";  // U+2581
 
 struct Node {                 // of the list of symbols of a text
   std::size_t begin, length;  // length 0: merged into its left neighbour
@@ -35,6 +38,13 @@ std::vector<Node> nodes_of(std::string_view text) {
   return nodes;
 }
 
+// End of the leading space marks and of what follows up to the next one.
+std::size_t word_end(std::string_view text) {
+  std::size_t at = 0;
+  while (text.substr(at).starts_with(kSpaceMark)) at += kSpaceMark.size();
+  return std::min(text.find(kSpaceMark, at), text.size());
+}
+
 std::string byte_token_text(std::size_t byte) {
   constexpr std::string_view kHex = "0123456789ABCDEF";
   return {'<', '0', 'x', kHex[byte >> 4], kHex[byte & 15], '>'};
@@ -45,7 +55,11 @@ std::string byte_token_text(std::size_t byte) {
 Spm::Spm(const Vocabulary& vocabulary) : vocabulary_(vocabulary) {
   ids_.reserve(vocabulary.texts.size());
   for (std::size_t id = 0; id < vocabulary.texts.size(); ++id) {
-    ids_.emplace(vocabulary.texts[id], static_cast<TokenId>(id));
+    const std::string& text = vocabulary.texts[id];
+    if (text.empty() || !ids_.emplace(text, static_cast<TokenId>(id)).second) {
+      throw std::runtime_error("tokenizer: the token \"" + text + "\" is repeated or empty");
+    }
+    words_apart_ = words_apart_ && word_end(text) == text.size();
   }
   for (std::size_t byte = 0; byte < 256; ++byte) byte_ids_[byte] = find(byte_token_text(byte));
 }
@@ -55,7 +69,17 @@ TokenId Spm::find(std::string_view text) const {
   return it == ids_.end() ? kNoToken : it->second;
 }
 
+// Where no token spans two words, words can be merged one by one: the same result from short lists.
 void Spm::encode(std::string_view text, std::vector<TokenId>& ids) const {
+  if (!words_apart_) return encode_word(text, ids);
+  while (!text.empty()) {
+    const std::size_t end = word_end(text);
+    encode_word(text.substr(0, end), ids);
+    text.remove_prefix(end);
+  }
+}
+
+void Spm::encode_word(std::string_view text, std::vector<TokenId>& ids) const {
   std::vector<Node> nodes = nodes_of(text);
   std::vector<Candidate> heap;
   const auto node = [&nodes](std::int64_t i) -> Node& {

@@ -16,6 +16,7 @@ namespace moe {
 
 class Spm {
  public:
+  /// Throws std::runtime_error for a repeated or empty token.
   explicit Spm(const Vocabulary& vocabulary);
   Spm(const Spm&) = delete;
   Spm& operator=(const Spm&) = delete;
@@ -25,10 +26,12 @@ class Spm {
 
  private:
   TokenId find(std::string_view text) const;
+  void encode_word(std::string_view text, std::vector<TokenId>& ids) const;
   void append_character(std::string_view text, std::vector<TokenId>& ids) const;
 
   const Vocabulary& vocabulary_;
   std::unordered_map<std::string_view, TokenId> ids_;
+  bool words_apart_ = true;              // no token has a space mark after another character
   std::array<TokenId, 256> byte_ids_{};  // kNoToken: the vocabulary has no such byte token
 };
 

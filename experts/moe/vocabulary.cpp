@@ -6,7 +6,6 @@
 #include <set>
 #include <stdexcept>
 #include <string>
-#include <unordered_set>
 
 #include "experts/moe/gguf.h"
 #include "experts/moe/pretokenize.h"
@@ -67,12 +66,6 @@ void check(const Vocabulary& v) {
   if (v.model == TokenizerModel::spm && v.scores.size() != v.texts.size()) {
     refuse("tokenizer.ggml.scores has " + std::to_string(v.scores.size()) + " entries for " +
            std::to_string(v.texts.size()) + " tokens");
-  }
-  std::unordered_set<std::string_view> seen;
-  for (const std::string& text : v.texts) {
-    if (text.empty() || !seen.insert(text).second) {
-      refuse("tokenizer.ggml.tokens holds \"" + text + "\" twice or an empty token");
-    }
   }
   check_id(v, v.bos, "tokenizer.ggml.bos_token_id");
   check_id(v, v.eos, "tokenizer.ggml.eos_token_id");

@@ -29,7 +29,7 @@ enum class TokenizerModel : std::uint8_t { spm, bpe };
 struct Vocabulary {
   TokenizerModel model = TokenizerModel::spm;
   std::string pre = "default";      // split rule of bpe
-  std::vector<std::string> texts;   // [tokens], distinct and not empty
+  std::vector<std::string> texts;   // [tokens], distinct and not empty (the tokenizer checks)
   std::vector<float> scores;        // [tokens] for spm, may be empty for bpe
   std::vector<TokenKind> kinds;     // [tokens]
   std::vector<std::string> merges;  // bpe: "left right", best first
@@ -57,7 +57,7 @@ Vocabulary read_vocabulary(const Gguf& file);
 /// Finds the tokens that models end a turn with, by their texts, and makes those and the
 /// fill-in-the-middle marks control tokens; adds to `ends`, sets `strips_after`. `model_name` is
 /// general.name. Throws std::runtime_error when the parts contradict each other: sizes that differ,
-/// an empty or repeated token, an id out of range.
+/// an id out of range.
 void complete(Vocabulary& vocabulary, std::string_view model_name);
 
 }  // namespace moe

@@ -1,7 +1,9 @@
 // Any bytes as a text: every split rule covers it, byte-level ids give the text back.
 #include <cstdint>
 #include <cstdlib>
+#include <memory>
 #include <string_view>
+#include <vector>
 
 #include "experts/moe/bpe.h"
 #include "experts/moe/pretokenize.h"
@@ -30,9 +32,15 @@ moe::Vocabulary small_vocabulary(std::string_view pre) {
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   if (size == 0) return 0;
-  const auto names = moe::split_rule_names();
+  static const auto tokenizers = [] {
+    std::vector<std::unique_ptr<moe::Tokenizer>> all;
+    for (const auto name : moe::split_rule_names()) {
+      all.push_back(std::make_unique<moe::Tokenizer>(small_vocabulary(name)));
+    }
+    return all;
+  }();
   const std::string_view text(reinterpret_cast<const char*>(data + 1), size - 1);
-  const moe::Tokenizer tokenizer(small_vocabulary(names[data[0] % names.size()]));
+  const moe::Tokenizer& tokenizer = *tokenizers[data[0] % tokenizers.size()];
   const auto plain = tokenizer.encode(text);
   if (tokenizer.decode(plain) != moe::with_valid_utf8(text)) std::abort();
   tokenizer.encode(text, {.add_special = true, .parse_special = true});

@@ -108,6 +108,26 @@ INSTANTIATE_TEST_SUITE_P(Tokenizer, Reference,
                            return name;
                          });
 
+TEST(TokenizeTool, WritesTheIdsOfEveryCase) {
+  const char* root = std::getenv("SKILLYARD_DATA");
+  if (root == nullptr) GTEST_SKIP() << "SKILLYARD_DATA is not set";
+  const std::filesystem::path folder = std::filesystem::path(root) / "tokenizers";
+  const auto out = std::filesystem::path(testing::TempDir()) / "skillyard_ids.json";
+  const auto report =
+      tools::tokenize_cases(folder / "phi-3.gguf", folder / "phi-3.cases.json", out);
+  EXPECT_EQ(report.compared, report.cases);
+  EXPECT_EQ(report.equal, report.cases);
+  std::ifstream in(out);
+  const auto ids = nlohmann::json::parse(in);
+  ASSERT_EQ(ids.size(), report.cases);
+  std::ifstream cases_in(folder / "phi-3.cases.json");
+  const auto cases = nlohmann::json::parse(cases_in);
+  EXPECT_EQ(ids[7], cases["cases"][7]["ids"]);
+  EXPECT_THROW(tools::tokenize_cases(folder / "phi-3.gguf", folder / "README.md", out),
+               std::runtime_error);
+  std::filesystem::remove(out);
+}
+
 // The pieces that Python's `regex` module makes of the same text with the published patterns.
 TEST(SplitRule, PiecesOfOneText) {
   const std::string text =
@@ -231,7 +251,7 @@ TEST(Tokenizer, RefusesWhatItDoesNotKnow) {
   EXPECT_NE(message(unknown_rule).find("\"made-up\" is not known"), std::string::npos);
   Vocabulary twice = byte_vocabulary();
   add(twice, "a");
-  EXPECT_NE(message(twice).find("\"a\" twice"), std::string::npos);
+  EXPECT_NE(message(twice).find("the token \"a\" is repeated"), std::string::npos);
   Vocabulary no_scores = small_spm();
   no_scores.scores.pop_back();
   EXPECT_NE(message(no_scores).find("scores has"), std::string::npos);
