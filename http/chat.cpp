@@ -1,5 +1,6 @@
 #include "http/chat.h"
 
+#include "http/model_name.h"
 #include "http/net_thread.h"
 #include "http/sse.h"
 
@@ -58,8 +59,8 @@ std::string_view reply_whole(Session& session, const router::Query& query,
   if (answer.ok()) {
     experts::Reply& reply = answer.replies[answer.chosen];
     response.add("x-skillyard-expert", reply.expert);
-    if (query.knobs.explain) add_explanation(reply.wire, explanation_of(answer, query));
-    response.body = std::move(reply.wire);
+    response.body = answer.text.empty() ? std::move(reply.wire) : body_of(answer);
+    if (query.knobs.explain) add_explanation(response.body, explanation_of(answer, query));
     return {};
   }
   const experts::Reply* reply = culprit(answer);
@@ -89,7 +90,9 @@ std::string_view reply_in_stream(Session& session, const router::Query& query, E
 void record(Session& session, const router::Query& query, const aggregator::Answer& answer,
             std::string_view error, double first_event_s) {
   ChatRecord record;
-  record.requested = query.expert.empty() ? std::string_view(query.pool) : query.expert;
+  std::string requested = query.expert;
+  if (requested.empty()) requested.append(kOwnPrefix).append(query.pool);
+  record.requested = requested;
   if (answer.ok()) record.served = answer.reply().expert;
   record.error = error;
   const auto taken = Session::Clock::now() - session.began();

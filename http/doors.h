@@ -16,6 +16,8 @@
 
 namespace http {
 
+class Records;
+
 /// One line of GET /v1/models.
 struct Model {
   std::string id;
@@ -38,6 +40,9 @@ struct Doors {
   std::function<bool(std::string_view name)> knows_pool;  // "auto" included
   std::function<std::vector<Model>()> models;             // experts, then `skillyard/<pool>` names
   std::function<std::uint64_t()> policy_version;          // of the snapshot that runs now; 0: none
+
+  /// The log; null: the service keeps none. Shared by the net threads, outlives them.
+  Records* records = nullptr;
 
   /// Empty when the service can take requests, else why not.
   std::function<std::string()> unready;

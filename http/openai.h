@@ -41,6 +41,10 @@ class ChatReader {
 /// shortened to its head and tail, cut between code points.
 std::string text_to_route(const std::vector<experts::Message>& messages, const Options& options);
 
+/// The reply's JSON object. Plain: the chosen expert's own bytes. Fused (answer.text): a body of
+/// the same id whose one choice carries those words, with the usage of all that were asked.
+std::string body_of(const aggregator::Answer& answer);
+
 /// The opt-in `skillyard` object of a reply: who was asked, what each said about itself, what it
 /// cost.
 std::string explanation_of(const aggregator::Answer& answer, const router::Query& query);

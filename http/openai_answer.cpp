@@ -1,4 +1,6 @@
-// The opt-in `skillyard` object of replies.
+// Replies of our own making: fused words, and the opt-in `skillyard` object.
+#include <nlohmann/json.hpp>
+
 #include "http/json_text.h"
 #include "http/openai.h"
 
@@ -6,7 +8,7 @@ namespace http {
 
 namespace {
 
-void append_reply(std::string& out, const experts::Reply& reply) {
+void append_reply(std::string& out, const experts::Reply& reply, std::string_view vote) {
   out.append(R"({"expert":)");
   append_string(out, reply.expert);
   out.append(R"(,"outcome":)");
@@ -25,6 +27,10 @@ void append_reply(std::string& out, const experts::Reply& reply) {
   append_number(out, reply.timings.first_byte_us);
   out.append(R"(,"total_us":)");
   append_number(out, reply.timings.total_us);
+  if (!vote.empty()) {
+    out.append(R"(,"vote":)");
+    append_string(out, vote);
+  }
   out.push_back('}');
 }
 
@@ -46,10 +52,34 @@ std::string explanation_of(const aggregator::Answer& answer, const router::Query
   out.append(R"(,"replies":[)");
   for (std::size_t i = 0; i < answer.replies.size(); ++i) {
     if (i > 0) out.push_back(',');
-    append_reply(out, answer.replies[i]);
+    append_reply(out, answer.replies[i], i < answer.votes.size() ? answer.votes[i] : "");
   }
-  out.append("]}");
+  out.push_back(']');
+  if (answer.replies.size() > 1) {
+    out.append(R"(,"agreement":)");
+    append_number(out, static_cast<double>(answer.agreement));
+    out.append(answer.changed ? R"(,"changed":true)" : R"(,"changed":false)");
+  }
+  out.push_back('}');
   return out;
+}
+
+std::string body_of(const aggregator::Answer& answer) {
+  const experts::Reply& reply = answer.reply();
+  if (answer.text.empty()) return reply.wire;
+  using Json = nlohmann::ordered_json;
+  Json body = Json::parse(reply.wire, nullptr, false);
+  if (!body.is_object()) body = Json{{"object", "chat.completion"}, {"model", reply.expert}};
+  const Json choice = {
+      {"index", 0},
+      {"message", {{"role", "assistant"}, {"content", answer.text}, {"refusal", nullptr}}},
+      {"logprobs", nullptr},
+      {"finish_reason", "stop"}};
+  body["choices"] = Json::array({choice});
+  body["usage"] = {{"prompt_tokens", answer.usage.prompt_tokens},
+                   {"completion_tokens", answer.usage.completion_tokens},
+                   {"total_tokens", answer.usage.prompt_tokens + answer.usage.completion_tokens}};
+  return body.dump(-1, ' ', false, Json::error_handler_t::replace);
 }
 
 void add_explanation(std::string& reply, std::string_view object) {

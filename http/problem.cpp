@@ -58,6 +58,8 @@ constexpr Row row_of(Fault fault) {
       return {404, kInvalid, "model_not_found"};
     case Fault::no_such_row:
       return {404, kInvalid, "not_found"};
+    case Fault::log_full:
+      return {503, kServer, "overloaded"};
     case Fault::bodies_full:
       return {503, kServer, "overloaded"};
     case Fault::connections_full:

@@ -33,6 +33,7 @@ enum class Fault : std::uint8_t {
   unsupported,    // understood, and not something this service does
   model_not_found,
   no_such_row,  // decision, feedback: unknown id
+  log_full,     // the journal's queue
   bodies_full,  // all request bodies together
   connections_full,
   draining,

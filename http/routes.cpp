@@ -4,6 +4,7 @@
 #include <optional>
 
 #include "http/chat.h"
+#include "http/decisions.h"
 #include "http/listing.h"
 
 namespace http {
@@ -15,6 +16,10 @@ constexpr std::array kEndpoints = {
     Endpoint{.method = Method::post, .pattern = "/v1/route", .plain = explain_route},
     Endpoint{.method = Method::get, .pattern = "/v1/models", .plain = list_models},
     Endpoint{.method = Method::get, .pattern = "/v1/models/{name...}", .plain = show_model},
+    Endpoint{.method = Method::get, .pattern = "/v1/decisions", .waits = list_decisions},
+    Endpoint{.method = Method::get, .pattern = "/v1/decisions/{id}", .waits = show_decision},
+    Endpoint{
+        .method = Method::post, .pattern = "/v1/decisions/{id}/feedback", .waits = take_feedback},
     Endpoint{.method = Method::get, .pattern = "/health/live", .plain = report_live},
     Endpoint{.method = Method::get, .pattern = "/health/ready", .plain = report_ready},
     Endpoint{.method = Method::get, .pattern = "/metrics", .plain = report_metrics},
@@ -25,21 +30,6 @@ int digit_of(char c) {
   if (c >= 'a' && c <= 'f') return c - 'a' + 10;
   if (c >= 'A' && c <= 'F') return c - 'A' + 10;
   return -1;
-}
-
-std::string percent_decoded(std::string_view text) {
-  std::string out;
-  for (std::size_t i = 0; i < text.size(); ++i) {
-    const bool coded = text[i] == '%' && i + 2 < text.size() && digit_of(text[i + 1]) >= 0 &&
-                       digit_of(text[i + 2]) >= 0;
-    if (coded) {
-      out.push_back(static_cast<char>(digit_of(text[i + 1]) * 16 + digit_of(text[i + 2])));
-      i += 2;
-    } else {
-      out.push_back(text[i]);
-    }
-  }
-  return out;
 }
 
 /// The variable part of `path` under `pattern`, empty for a pattern without one; nullopt: no match.
@@ -61,6 +51,21 @@ std::optional<std::string_view> match(std::string_view pattern, std::string_view
 }
 
 }  // namespace
+
+std::string percent_decoded(std::string_view text) {
+  std::string out;
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    const bool coded = text[i] == '%' && i + 2 < text.size() && digit_of(text[i + 1]) >= 0 &&
+                       digit_of(text[i + 2]) >= 0;
+    if (coded) {
+      out.push_back(static_cast<char>(digit_of(text[i + 1]) * 16 + digit_of(text[i + 2])));
+      i += 2;
+    } else {
+      out.push_back(text[i]);
+    }
+  }
+  return out;
+}
 
 Match find_endpoint(const Request& request) {
   Match found;

@@ -26,6 +26,9 @@ struct Match {
   std::string allow;     // the path exists, with these methods: `GET, HEAD`; only when no endpoint
 };
 
+/// `%41` becomes `A`; what is not a whole code stays as it is.
+std::string percent_decoded(std::string_view text);
+
 /// HEAD finds GET's endpoint.
 Match find_endpoint(const Request& request);
 

@@ -101,7 +101,7 @@ void Session::begin_request() {
   response_.clear();
   refusal_.reset();
   argument_.clear();
-  overdue_ = announced_ = begun_ = ended_ = continued_ = false;
+  overdue_ = announced_ = begun_ = ended_ = continued_ = slim_ = false;
   phase_ = Phase::idle;
   if (input_begin_ == input_end_ && input_.size() != thread_.options().read_bytes) {
     input_ = std::vector<char>(thread_.options().read_bytes);
@@ -402,7 +402,7 @@ void Session::sweep(Clock::time_point now) {
   boost::system::error_code ignored;
   switch (phase_) {
     case Phase::idle:
-      if (now < deadline_) return;
+      if (now < deadline_) return slim();
       thread_.metrics().count_limit(Limit::idle_time);
       socket_.close(ignored);
       return;
@@ -429,6 +429,15 @@ void Session::sweep(Clock::time_point now) {
       if (announced_ && !ended_ && silent && unsent_.empty()) push(kHeartbeat);
       return;
   }
+}
+
+/// Between two requests: gives back what the last one needed, once per pause.
+void Session::slim() {
+  if (slim_) return;
+  slim_ = true;
+  request_.body = std::string();
+  response_.body = std::string();
+  response_.fields = std::string();
 }
 
 bool Session::peer_closed() {

@@ -116,6 +116,7 @@ class Session {
   bool push_chunk(std::string_view piece, bool last);
   void append_head(std::string& out, std::optional<std::size_t> length) const;
   bool send(std::span<const iovec> parts);
+  void slim();
   bool peer_closed();
   void abandon();
 
@@ -147,6 +148,7 @@ class Session {
   bool announced_ = false;
   bool begun_ = false;      // the head of a stream left
   bool ended_ = false;      // and its end
+  bool slim_ = false;       // idle, and its memory given back
   bool continued_ = false;  // 100 Continue was sent
 };
 

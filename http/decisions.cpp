@@ -1,0 +1,249 @@
+#include "http/decisions.h"
+
+#include <charconv>
+#include <nlohmann/json.hpp>
+
+#include "http/net_thread.h"
+#include "http/records.h"
+#include "http/route_json.h"
+#include "http/routes.h"
+
+namespace http {
+
+namespace asio = boost::asio;
+
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+constexpr int kPageRowsDefault = 20;
+constexpr int kPageRowsMax = 200;  // a page with routes and calls is about 3 KB a row
+constexpr std::size_t kFeedbackTextMax = 16 * 1024;
+constexpr int kFeedbackDepthMax = 8;
+constexpr std::chrono::seconds kFlushPatience{2};
+
+struct Found {
+  std::optional<store::Stored> decision;
+  std::vector<store::Feedback> feedback;
+};
+
+std::string text_of(const Json& json) {
+  return json.dump(-1, ' ', false, Json::error_handler_t::replace);
+}
+
+void fail(Session& session, Fault fault, std::string param, std::string message) {
+  Problem problem;
+  problem.fault = fault;
+  problem.param = std::move(param);
+  problem.message = std::move(message);
+  fill(session.response(), problem);
+}
+
+/// The log, or null after the response says that there is none.
+Records* records_of(Session& session) {
+  Records* records = session.thread().doors().records;
+  if (records == nullptr) fail(session, Fault::not_found, "", "this service keeps no decisions");
+  return records;
+}
+
+Json json_of(const store::CallRow& call) {
+  return {{"expert", call.expert},
+          {"outcome", call.outcome},
+          {"status", call.status},
+          {"attempts", call.attempts},
+          {"prompt_tokens", call.usage_known ? Json(call.prompt_tokens) : Json()},
+          {"completion_tokens", call.usage_known ? Json(call.completion_tokens) : Json()},
+          {"cost_microusd", call.cost_microusd},
+          {"queued_us", call.queued_us},
+          {"first_byte_us", call.first_byte_us},
+          {"total_us", call.total_us}};
+}
+
+Json json_of(const store::Stored& stored) {
+  const store::Decision& row = stored.row;
+  Json calls = Json::array();
+  for (const store::CallRow& call : row.calls) calls.push_back(json_of(call));
+  Json json = {{"object", "skillyard.decision"},
+               {"id", row.id},
+               {"unix_us", row.unix_us},
+               {"model", row.model},
+               {"pool", row.pool},
+               {"expert", row.expert},
+               {"outcome", row.outcome},
+               {"mode", row.mode},
+               {"finish_reason", row.finish_reason},
+               {"reason", row.reason},
+               {"abstained", row.abstained},
+               {"propensity", row.propensity},
+               {"policy_version", row.policy_version},
+               {"query_hash", std::to_string(row.query_hash)},
+               {"text", row.text.empty() ? Json() : Json(row.text)},
+               {"stream", row.stream},
+               {"prompt_tokens", row.prompt_tokens},
+               {"completion_tokens", row.completion_tokens},
+               {"cost_microusd", row.cost_microusd},
+               {"decide_us", row.decide_us},
+               {"first_byte_us", row.first_byte_us},
+               {"total_us", row.total_us},
+               {"calls", std::move(calls)}};
+  if (!stored.fault.empty()) json["damaged"] = stored.fault;
+  return json;
+}
+
+std::optional<std::int64_t> integer_of(std::string_view text) {
+  std::int64_t value = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+  if (error != std::errc() || end != text.data() + text.size()) return std::nullopt;
+  return value;
+}
+
+/// The filter in the query string, or nothing after the response says what is wrong with it.
+std::optional<store::DecisionFilter> filter_of(Session& session) {
+  store::DecisionFilter filter;
+  filter.limit = kPageRowsDefault;
+  std::string_view rest = session.request().query();
+  while (!rest.empty()) {
+    const std::string_view pair = rest.substr(0, rest.find('&'));
+    rest.remove_prefix(std::min(rest.size(), pair.size() + 1));
+    const std::string name(pair.substr(0, pair.find('=')));
+    const std::string value = percent_decoded(pair.substr(std::min(pair.size(), name.size() + 1)));
+    const auto integer = integer_of(value);
+    if (name == "pool") {
+      filter.pool = value;
+    } else if (name == "expert") {
+      filter.expert = value;
+    } else if (name == "before") {
+      filter.before = value;
+    } else if (name == "since_us" && integer && *integer >= 0) {
+      filter.since_us = *integer;
+    } else if (name == "limit" && integer && *integer >= 1 && *integer <= kPageRowsMax) {
+      filter.limit = static_cast<int>(*integer);
+    } else {
+      fail(
+          session, Fault::bad_value, name,
+          "the query may hold pool, expert, before (an id), since_us (0 or more) and limit (1 to " +
+              std::to_string(kPageRowsMax) + ")");
+      return std::nullopt;
+    }
+  }
+  return filter;
+}
+
+/// A fresh row may still be on its way to the disk: looks again behind a flush.
+std::optional<store::Stored> find_decision(store::Reader& reader, store::Journal& journal,
+                                           const std::string& id) {
+  auto found = reader.decision(id);
+  if (found) return found;
+  journal.flush(std::chrono::steady_clock::now() + kFlushPatience);
+  return reader.decision(id);
+}
+
+bool text_fits(const Json& body, const char* name, std::string& into) {
+  if (!body.contains(name) || body[name].is_null()) return true;
+  if (!body[name].is_string()) return false;
+  into = body[name].get<std::string>();
+  return into.size() <= kFeedbackTextMax;
+}
+
+/// The body as feedback, or nothing after the response says what is wrong with it.
+std::optional<store::Feedback> feedback_of(Session& session) {
+  const Json::parser_callback_t shallow = [](int depth, Json::parse_event_t, Json&) {
+    return depth <= kFeedbackDepthMax;
+  };
+  const Json body = Json::parse(session.request().body, shallow, false);
+  if (!body.is_object()) {
+    fail(session, Fault::bad_json, "", "the body must be a JSON object");
+    return std::nullopt;
+  }
+  for (const auto& [key, value] : body.items()) {
+    if (key == "score" || key == "correct_answer" || key == "comment") continue;
+    fail(session, Fault::unknown_field, key, "feedback holds score, correct_answer and comment");
+    return std::nullopt;
+  }
+  store::Feedback feedback;
+  feedback.decision_id = session.argument();
+  feedback.unix_us = session.began_unix_us();
+  const bool scored = body.contains("score") && body["score"].is_number();
+  feedback.score = scored ? body["score"].get<double>() : -1;
+  if (!(feedback.score >= 0 && feedback.score <= 1)) {
+    fail(session, Fault::bad_value, "score", "`score` must be a number from 0 to 1");
+    return std::nullopt;
+  }
+  if (!text_fits(body, "correct_answer", feedback.correct_answer) ||
+      !text_fits(body, "comment", feedback.comment)) {
+    fail(session, Fault::bad_value, "comment",
+         "`correct_answer` and `comment` must be strings of at most " +
+             std::to_string(kFeedbackTextMax) + " bytes");
+    return std::nullopt;
+  }
+  return feedback;
+}
+
+void say_unknown(Session& session) {
+  fail(session, Fault::no_such_row, "id",
+       "there is no decision `" + session.argument() + "` in the log");
+}
+
+}  // namespace
+
+asio::awaitable<void> list_decisions(Session& session) {
+  Records* records = records_of(session);
+  if (records == nullptr) co_return;
+  const auto filter = filter_of(session);
+  if (!filter) co_return;
+  std::function<store::DecisionPage(store::Reader&)> job =
+      [wanted = *filter](store::Reader& reader) { return reader.decisions(wanted); };
+  const store::DecisionPage page = co_await records->ask(std::move(job));
+  Json list = Json::array();
+  for (const store::Stored& stored : page.rows) list.push_back(json_of(stored));
+  Json body = {{"object", "list"}, {"data", std::move(list)}, {"has_more", !page.next.empty()}};
+  body["next"] = page.next.empty() ? Json() : Json(page.next);
+  session.response().body = text_of(body);
+}
+
+asio::awaitable<void> show_decision(Session& session) {
+  Records* records = records_of(session);
+  if (records == nullptr) co_return;
+  std::function<Found(store::Reader&)> job = [id = session.argument(),
+                                              records](store::Reader& reader) {
+    Found found;
+    found.decision = find_decision(reader, records->journal(), id);
+    if (found.decision) found.feedback = reader.feedback_of(id);
+    return found;
+  };
+  const Found found = co_await records->ask(std::move(job));
+  if (!found.decision) co_return say_unknown(session);
+  Json body = json_of(*found.decision);
+  const auto route = router::decode_route(found.decision->row.route);
+  body["route"] = route ? json_of(*route) : Json();
+  body["feedback"] = Json::array();
+  for (const store::Feedback& row : found.feedback) {
+    body["feedback"].push_back({{"unix_us", row.unix_us},
+                                {"score", row.score},
+                                {"correct_answer", row.correct_answer},
+                                {"comment", row.comment}});
+  }
+  session.response().body = text_of(body);
+}
+
+asio::awaitable<void> take_feedback(Session& session) {
+  Records* records = records_of(session);
+  if (records == nullptr) co_return;
+  auto feedback = feedback_of(session);
+  if (!feedback) co_return;
+  std::function<bool(store::Reader&)> job = [id = session.argument(),
+                                             records](store::Reader& reader) {
+    return find_decision(reader, records->journal(), id).has_value();
+  };
+  const bool known = co_await records->ask(std::move(job));
+  if (!known) co_return say_unknown(session);
+  if (records->journal().put(std::move(*feedback)) == 0) {
+    fail(session, Fault::log_full, "", "the log takes nothing at this moment; try again");
+    co_return;
+  }
+  session.response().status = 202;
+  session.response().body =
+      text_of({{"object", "skillyard.feedback"}, {"decision", session.argument()}});
+}
+
+}  // namespace http
