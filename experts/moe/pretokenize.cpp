@@ -157,19 +157,68 @@ Index match_gpt2(Text text, Index at, Index end) {
   }
 }
 
-// Llama 3 (digits = 3), Qwen2 (digits = 1): (?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|
-// \p{N}{1,digits}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+
-template <Index digits>
+template <Test is_word>
+bool is_rest(const Scalar& c) {
+  return is_mixed(c) && !is_word(c);
+}
+
+// Llama 3 (digits = 3), Qwen2 (digits = 1): (?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?L+|
+// \p{N}{1,digits}| ?[^\sL\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+ where L is \p{L}; in Qwen3.5 it
+// is [\p{L}\p{M}].
+template <Index digits, Test is_word>
 Index match_llama3(Text text, Index at, Index end) {
   if (const Index stop = match_contraction(text, at, end, true)) return stop;
   const Scalar& c = text[at];
-  if (is_letter(c)) return skip<is_letter>(text, at, end);
+  if (is_word(c)) return skip<is_word>(text, at, end);
   if (is_number(c)) return skip<is_number>(text, at, std::min(end, at + digits));
-  const bool letter_next = at + 1 < end && is_letter(text[at + 1]);
-  if (letter_next && !is_line_end(c.code)) return skip<is_letter>(text, at + 1, end);
-  const Index word = c.code == ' ' && at + 1 < end ? at + 1 : at;
-  if (is_mixed(text[word])) return skip_line_ends(text, skip<is_mixed>(text, word, end), end);
+  const bool word_next = at + 1 < end && is_word(text[at + 1]);
+  if (word_next && !is_line_end(c.code)) return skip<is_word>(text, at + 1, end);
+  const Index mixed = c.code == ' ' && at + 1 < end ? at + 1 : at;
+  if (is_rest<is_word>(text[mixed])) {
+    return skip_line_ends(text, skip<is_rest<is_word>>(text, mixed, end), end);
+  }
   return match_lines_or_spaces(text, at, end);
+}
+
+// U: letters but a-z. W: letters but A-Z. Letters outside ASCII are both.
+bool is_upper_word(const Scalar& c) {
+  return is_letter(c) && !(c.code >= 'a' && c.code <= 'z');
+}
+
+bool is_lower_word(const Scalar& c) {
+  return is_letter(c) && !(c.code >= 'A' && c.code <= 'Z');
+}
+
+// U*W+|U+W* where text[at] is a letter, with the backtracking of the first.
+Index match_cased_word(Text text, Index at, Index end) {
+  const Index upper = skip<is_upper_word>(text, at, end);
+  if (upper < end && is_lower_word(text[upper])) return skip<is_lower_word>(text, upper, end);
+  for (Index i = upper; i > at; --i) {
+    if (is_lower_word(text[i - 1])) return i;
+  }
+  return upper;
+}
+
+// GPT-4o (digits = 3) and Tekken (digits = 1, no contractions), with the cases as llama.cpp has
+// them:
+// [^\r\n\p{L}\p{N}]?(U*W+|U+W*)(?i:'s|'t|'re|'ve|'m|'ll|'d)?|\p{N}{1,digits}|
+//  ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+
+template <Index digits, bool contractions>
+Index match_gpt4o(Text text, Index at, Index end) {
+  const Scalar& c = text[at];
+  const bool leads =
+      !is_line_end(c.code) && !is_number(c) && at + 1 < end && is_letter(text[at + 1]);
+  if (is_letter(c) || leads) {
+    const Index stop = match_cased_word(text, is_letter(c) ? at : at + 1, end);
+    const Index longer = contractions && stop < end ? match_contraction(text, stop, end, true) : 0;
+    return std::max(stop, longer);
+  }
+  if (is_number(c)) return skip<is_number>(text, at, std::min(end, at + digits));
+  const Index word = c.code == ' ' && at + 1 < end ? at + 1 : at;
+  if (!is_mixed(text[word])) return match_lines_or_spaces(text, at, end);
+  Index stop = skip<is_mixed>(text, word, end);
+  while (stop < end && (is_line_end(text[stop].code) || text[stop].code == '/')) ++stop;
+  return stop;
 }
 
 bool is_ascii_punctuation(char32_t code) {
@@ -272,8 +321,11 @@ bool is_deepseek_letter(const Scalar& c) {
 }
 
 constexpr Matcher kGpt2[] = {find_first<match_gpt2>};
-constexpr Matcher kLlama3[] = {find_first<match_llama3<3>>};
-constexpr Matcher kQwen2[] = {find_first<match_llama3<1>>};
+constexpr Matcher kLlama3[] = {find_first<match_llama3<3, is_letter>>};
+constexpr Matcher kQwen2[] = {find_first<match_llama3<1, is_letter>>};
+constexpr Matcher kQwen35[] = {find_first<match_llama3<1, is_letter_or_mark>>};
+constexpr Matcher kGpt4o[] = {find_first<match_gpt4o<3, true>>};
+constexpr Matcher kTekken[] = {find_first<match_gpt4o<1, false>>};
 constexpr Matcher kStarcoder[] = {find_group<is_number, 1>, find_first<match_gpt2>};
 constexpr Matcher kFalcon[] = {find_run<is_falcon_punctuation>, find_first<match_gpt2>,
                                find_three_digits};
@@ -314,6 +366,16 @@ constexpr SplitRule kRules[] = {
     {"megrez", kQwen2},
     {"stablelm2", kQwen2},
     {"hunyuan", kQwen2},
+    {"solar-open", kQwen2},
+    {"grok-2", kQwen2},
+    {"bailingmoe", kQwen2},
+    {"bailingmoe2", kQwen2},
+    {"llada-moe", kQwen2},
+    {"qwen35", kQwen35},
+    {"gpt-4o", kGpt4o},
+    {"llama4", kGpt4o},
+    {"minimax-m2", kGpt4o},
+    {"tekken", kTekken, kWholeWords, kAddsBos},
     {"starcoder", kStarcoder},
     {"refact", kStarcoder},
     {"command-r", kStarcoder},

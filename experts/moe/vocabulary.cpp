@@ -41,6 +41,10 @@ constexpr std::array<std::string_view, 7> kFillEndTexts = {
     "<|fim_pad|>",   "<fim_pad>",  "<fim-pad>",   "<|fim_repo|>",
     "<|repo_name|>", "<reponame>", "<|file_sep|>"};
 
+// gpt-oss frames its channels with these; who reads them needs to see them.
+constexpr std::array<std::string_view, 4> kHarmonyTexts = {"<|start|>", "<|channel|>",
+                                                           "<|message|>", "<|constrain|>"};
+
 template <std::size_t n>
 bool has(const std::array<std::string_view, n>& texts, std::string_view text) {
   return std::find(texts.begin(), texts.end(), text) != texts.end();
@@ -172,6 +176,7 @@ void complete(Vocabulary& v, std::string_view model_name) {
     const bool ends_turn = has(kEndTexts, text) || has(kFillEndTexts, text);
     if (ends_turn) ends.insert(id);
     if (ends_turn || has(kFillTexts, text)) v.kinds[i] = TokenKind::control;
+    if (has(kHarmonyTexts, text)) v.kinds[i] = TokenKind::user_defined;
     if (text == "<|end|>") end = id;
     harmony_return |= text == "<|return|>";
     harmony_call |= text == "<|call|>";

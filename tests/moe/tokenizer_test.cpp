@@ -159,7 +159,16 @@ TEST(SplitRule, PiecesOfOneText) {
        "|2|];| | |\u4E16\u30AB| e|\u0301 \x01| end|  "},
       {"deepseek-v3",
        "I|'LL| pay| |123|456|7|\u20AC,| it|'s|\t| ok|!!\n\n| | x|=ab|[|12|];|  "
-       "|\u4E16\u30AB| e\u0301| |\x01| end|  "}};
+       "|\u4E16\u30AB| e\u0301| |\x01| end|  "},
+      {"qwen35",
+       "I|'LL| pay| |1|2|3|4|5|6|7|\u20AC,| it|'s|\t| ok|!!\n\n| |"
+       " x|=ab|[|1|2|];| | \u4E16\u30AB| e\u0301| \x01| end|  "},
+      {"gpt-4o",
+       "I'LL| pay| |123|456|7|\u20AC,| it's|\t| ok|!!\n\n| |"
+       " x|=ab|[|12|];| | \u4E16\u30AB| e|\u0301| \x01| end|  "},
+      {"tekken",
+       "I|'LL| pay| |1|2|3|4|5|6|7|\u20AC,| it|'s|\t| ok|!!\n\n| |"
+       " x|=ab|[|1|2|];| | \u4E16\u30AB| e|\u0301| \x01| end|  "}};
   for (const auto& [name, pieces] : expected) EXPECT_EQ(pieces_of(name, text), pieces) << name;
 }
 
