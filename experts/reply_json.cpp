@@ -50,8 +50,11 @@ error_code walk(od::value value) {
       return value.get_raw_json_string().error();
     case od::json_type::boolean:
       return value.get_bool().error();
-    case od::json_type::null:
-      return value.is_null() ? SUCCESS : simdjson::N_ATOM_ERROR;
+    case od::json_type::null: {
+      bool null = false;
+      const auto ec = value.is_null().get(null);
+      return ec ? ec : null ? SUCCESS : simdjson::N_ATOM_ERROR;
+    }
   }
   return simdjson::TAPE_ERROR;
 }

@@ -457,7 +457,7 @@ TEST_P(EveryServer, IsUnderstood) {
 
   // Whatever happened, the next call is served; on the same connection where that can be.
   rig.sink.got.clear();
-  rig.idle(15);
+  rig.idle(25);
   const Reply next = rig.ask();
   EXPECT_EQ(name_of(next.outcome), "ok") << next.error;
   EXPECT_TRUE(!test.reusable || rig.upstream.connections == 1);

@@ -103,6 +103,7 @@ TEST_P(EveryTransport, HoldsTheUpstreamBackForASlowClient) {
 
 TEST_P(EveryTransport, SendsALargeRequest) {
   Rig rig(GetParam());
+  rig.options.timeouts = {5000, 5000, 5000, 10'000};
   rig.call.wire =
       "\"messages\":[{\"role\":\"user\",\"content\":\"" + std::string(8 << 20, 'a') + "\"}]";
   rig.upstream.play({{send(with_length(completion()))}});
