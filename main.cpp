@@ -24,6 +24,8 @@
 #include "experts/roster.h"
 #include "http/ids.h"
 #include "http/openai.h"
+#include "http/records.h"
+#include "http/room_metrics.h"
 #include "http/route_json.h"
 #include "http/serve.h"
 #include "router/board.h"
@@ -120,13 +122,14 @@ struct House {
   experts::RosterBoard roster;
   router::RulesBoard rules;
   store::Journal journal;
+  http::Records records;
 
   explicit House(config::Config from)
       : config(std::move(from)),
         roster(experts::make_roster(config.experts, nullptr)),
         rules(read_rules(config)),
-        journal(config.store,
-                [](std::string_view sentence) { spdlog::warn("log: {}", sentence); }) {
+        journal(config.store, [](std::string_view sentence) { spdlog::warn("log: {}", sentence); }),
+        records(config.store.path, journal) {
     tell_names(*rules.current()->policy, *roster.current());
   }
 };
@@ -174,6 +177,11 @@ http::Doors make_doors(House& house, boost::asio::io_context& loop, int index) {
   doors.knows_pool = [rooms](std::string_view name) { return rooms->pipeline.knows_pool(name); };
   doors.models = [&house] { return list_models(house); };
   doors.policy_version = [rooms] { return rooms->pipeline.policy_version(); };
+  doors.records = &house.records;
+  doors.metrics = [&house](std::string& out) {
+    http::append_metrics(*house.roster.current(), out);
+    http::append_metrics(house.journal.counts(), out);
+  };
   doors.unready = [&house] { return why_unready(house); };
   return doors;
 }

@@ -28,7 +28,7 @@ class Service:
 
     def __init__(self, args, env=None, data=None):
         self.data = data or tempfile.mkdtemp(prefix="skillyard-")
-        self.log = open(os.path.join(self.data, "serve.log"), "ab+")
+        self.log = open(os.path.join(self.data, "serve.log"), "wb+")
         self.process = subprocess.Popen(
             [binary(), "serve", "--listen", "127.0.0.1:0", "--data", self.data, *map(str, args)],
             stdout=self.log, stderr=subprocess.STDOUT, env={**os.environ, **(env or {})})
