@@ -105,6 +105,16 @@ void record(Session& session, const router::Query& query, const aggregator::Answ
   session.thread().metrics().count_chat(record);
 }
 
+/// Panels are decided, and POST /v1/route shows them, but the corridor asks one expert at a time.
+std::optional<Problem> refuse_panel(const router::Query& query) {
+  if (query.knobs.k.value_or(1) == 1) return std::nullopt;
+  Problem problem;
+  problem.fault = Fault::unsupported;
+  problem.param = "skillyard.k";
+  problem.message = "several experts cannot be asked at once yet: leave k at 1";
+  return problem;
+}
+
 }  // namespace
 
 std::optional<Problem> read_query(Session& session, router::Query& query) {
@@ -115,7 +125,9 @@ std::optional<Problem> read_query(Session& session, router::Query& query) {
 
 asio::awaitable<void> answer_chat(Session& session) {
   router::Query query;
-  if (const auto problem = read_query(session, query)) {
+  auto problem = read_query(session, query);
+  if (!problem) problem = refuse_panel(query);
+  if (problem) {
     fill(session.response(), *problem);
     ChatRecord refused;
     refused.requested = "other";
