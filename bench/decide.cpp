@@ -1,9 +1,11 @@
 // rooms: router
-// How many decisions a second does one core make, text to route? In CPU time of this thread, so that a
-// busy machine does not change the figure much. With SKILLYARD_DATA: the 28 experts of mmlu_pro,
-// trained on 70% of the rows, asked with the other 30%; without it a made-up world of 8 experts.
+// How many decisions a second does one core make, text to route? In CPU time of this thread, so
+// that a busy machine does not change the figure much. With SKILLYARD_DATA: the 28 experts of
+// mmlu_pro, trained on 70% of the rows, asked with the other 30%; without it a made-up world of 8
+// experts.
 //
-//   bench_decide [--smoke] [--rounds N] [--callgrind: features and decide of one 1 KB prompt, 200 times]
+//   bench_decide [--smoke] [--rounds N] [--callgrind: features and decide of one 1 KB prompt, 200
+//   times]
 #include <sys/resource.h>
 #include <time.h>
 #include <unistd.h>
@@ -40,7 +42,8 @@ std::string make_world() {
     out << R"({"id":")" << i << R"(","text":")";
     for (int w = 0; w < 80; ++w) out << "word" << random() % 900 << ' ';
     out << R"(","domain":"d)" << i % 4 << R"(","outcomes":{)";
-    for (int e = 0; e < 8; ++e) out << (e ? "," : "") << R"("e)" << e << R"(":{"score":)" << random() % 2 << "}";
+    for (int e = 0; e < 8; ++e)
+      out << (e ? "," : "") << R"("e)" << e << R"(":{"score":)" << random() % 2 << "}";
     out << "}}\n";
   }
   return path;
@@ -50,8 +53,9 @@ void report(const char* name, std::vector<double>& us) {
   double sum = 0;
   for (double x : us) sum += x;
   std::sort(us.begin(), us.end());
-  std::printf("%-28s %9.0f a CPU-second, p50 %6.1f us, p99 %6.1f us\n", name, 1e6 * static_cast<double>(us.size()) / sum,
-              us[us.size() / 2], us[us.size() * 99 / 100]);
+  std::printf("%-28s %9.0f a CPU-second, p50 %6.1f us, p99 %6.1f us\n", name,
+              1e6 * static_cast<double>(us.size()) / sum, us[us.size() / 2],
+              us[us.size() * 99 / 100]);
 }
 
 }  // namespace
@@ -60,20 +64,25 @@ int main(int argc, char** argv) {
   int rounds = 3;
   bool smoke = false, callgrind = false;
   for (int i = 1; i < argc; ++i) {
-    if (!std::strcmp(argv[i], "--smoke")) smoke = true;
-    else if (!std::strcmp(argv[i], "--callgrind")) callgrind = true;
-    else if (!std::strcmp(argv[i], "--rounds") && i + 1 < argc) rounds = std::max(1, std::atoi(argv[++i]));
+    if (!std::strcmp(argv[i], "--smoke"))
+      smoke = true;
+    else if (!std::strcmp(argv[i], "--callgrind"))
+      callgrind = true;
+    else if (!std::strcmp(argv[i], "--rounds") && i + 1 < argc)
+      rounds = std::max(1, std::atoi(argv[++i]));
   }
   const char* data = std::getenv("SKILLYARD_DATA");
   const bool made_up = smoke || callgrind || !data;
-  const std::string path = made_up ? make_world() : std::string(data) + "/routing/mmlu_pro.fit.jsonl.gz";
+  const std::string path =
+      made_up ? make_world() : std::string(data) + "/routing/mmlu_pro.fit.jsonl.gz";
   TrainOptions options;
   options.files = {path};
   options.share = 0.7;
   PolicyPtr policy;
   const TrainReport trained = train(options, &policy);
-  std::printf("trained on %zu rows x %zu experts in %.1f s, policy %.1f MB\n", trained.rows, trained.experts.size(),
-              trained.seconds, static_cast<double>(trained.policy_bytes) / 1e6);
+  std::printf("trained on %zu rows x %zu experts in %.1f s, policy %.1f MB\n", trained.rows,
+              trained.experts.size(), trained.seconds,
+              static_cast<double>(trained.policy_bytes) / 1e6);
   TableOptions reading;
   reading.files = {path};
   reading.share = 0.7;
@@ -115,7 +124,8 @@ int main(int argc, char** argv) {
       const double t2 = cpu_us();
       decide(query, features, none, pool, scratch, route);
       const double t3 = cpu_us();
-      extract_us.push_back(t1 - t0), decide_us.push_back(t2 - t1), both_us.push_back(t2 - t0), none_us.push_back(t3 - t2);
+      extract_us.push_back(t1 - t0), decide_us.push_back(t2 - t1), both_us.push_back(t2 - t0),
+          none_us.push_back(t3 - t2);
     }
   }
   report("features", extract_us);

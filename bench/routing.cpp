@@ -1,7 +1,7 @@
 // rooms: router
 // How good is the router? Trains on 70% of each outcome file and judges on the rest, for several
-// seeds, with the product's own train() and evaluate(). The best single expert of the same rows stands
-// beside every figure. Needs SKILLYARD_DATA (a folder with routing/*.fit.jsonl.gz).
+// seeds, with the product's own train() and evaluate(). The best single expert of the same rows
+// stands beside every figure. Needs SKILLYARD_DATA (a folder with routing/*.fit.jsonl.gz).
 //
 //   bench_routing [--smoke] [--seeds N] [--only SUBSTRING]
 #include <sys/stat.h>
@@ -79,8 +79,10 @@ void run(const Task& task, std::uint64_t seed) {
     note(task.name + " aiq without routing", *report.row("fixed_mix").aiq);
     double dearest = 0;
     for (const CostPoint& p : report.row("fixed_mix").curve) dearest = std::max(dearest, p.cost);
-    note(task.name + " score at 10% of the dearest", 100 * score_at(hull_of(mine.curve), 0.1 * dearest));
-    note(task.name + " the same without routing", 100 * score_at(report.row("fixed_mix").curve, 0.1 * dearest));
+    note(task.name + " score at 10% of the dearest",
+         100 * score_at(hull_of(mine.curve), 0.1 * dearest));
+    note(task.name + " the same without routing",
+         100 * score_at(report.row("fixed_mix").curve, 0.1 * dearest));
   }
   double macro = 0, macro_best = 0;
   for (const SkillRow& skill : report.skills) {
@@ -97,9 +99,12 @@ int main(int argc, char** argv) {
   int seeds = 3;
   std::string only;
   for (int i = 1; i < argc; ++i) {
-    if (!std::strcmp(argv[i], "--smoke")) seeds = 0;
-    else if (!std::strcmp(argv[i], "--seeds") && i + 1 < argc) seeds = std::atoi(argv[++i]);
-    else if (!std::strcmp(argv[i], "--only") && i + 1 < argc) only = argv[++i];
+    if (!std::strcmp(argv[i], "--smoke"))
+      seeds = 0;
+    else if (!std::strcmp(argv[i], "--seeds") && i + 1 < argc)
+      seeds = std::atoi(argv[++i]);
+    else if (!std::strcmp(argv[i], "--only") && i + 1 < argc)
+      only = argv[++i];
   }
   const char* data = std::getenv("SKILLYARD_DATA");
   if (!data) {
@@ -134,7 +139,8 @@ int main(int argc, char** argv) {
     double mean = 0, square = 0;
     for (double v : values) mean += v / static_cast<double>(values.size());
     for (double v : values) square += (v - mean) * (v - mean) / static_cast<double>(values.size());
-    std::printf("%-48s %9.4f  sd %.4f  n %zu\n", name.c_str(), mean, std::sqrt(square), values.size());
+    std::printf("%-48s %9.4f  sd %.4f  n %zu\n", name.c_str(), mean, std::sqrt(square),
+                values.size());
   }
   return 0;
 }

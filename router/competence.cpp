@@ -4,13 +4,13 @@
 #include <cmath>
 #include <cstring>
 
-#include "router/kernel.h"
+#include "router/kernels.h"
 
 namespace router {
 namespace {
 
-constexpr float kUnit = 127;              // of the int8 unit vectors
-constexpr std::size_t kProbeRows = 800;   // rows of the memory that are compared at least
+constexpr float kUnit = 127;             // of the int8 unit vectors
+constexpr std::size_t kProbeRows = 800;  // rows of the memory that are compared at least
 
 void softmax(std::vector<float>& logits) {
   const float top = *std::max_element(logits.begin(), logits.end());
@@ -41,14 +41,16 @@ void find_neighbours(const Policy& policy, std::uint32_t skip_row, Competence& o
   if (m.rows == 0) return;
   out.z.resize(dim);
   for (std::size_t d = 0; d < dim; ++d) {
-    out.z[d] = static_cast<std::int8_t>(std::lrintf(std::clamp(out.input[d] * kUnit, -127.f, 127.f)));
+    out.z[d] =
+        static_cast<std::int8_t>(std::lrintf(std::clamp(out.input[d] * kUnit, -127.f, 127.f)));
   }
   out.sums.resize(std::max<std::size_t>(m.rows, m.cells));
   kernel::dot_rows(out.z.data(), m.centroid.data(), m.cells, policy.dim, out.sums.data());
   // Cells as a heap of (dot, -index): only the few that are visited get sorted.
   out.cells.clear();
   for (std::uint32_t c = 0; c < m.cells; ++c) {
-    out.cells.push_back((static_cast<std::uint64_t>(std::int64_t{out.sums[c]} + (1 << 30)) << 32) | (~0u - c));
+    out.cells.push_back((static_cast<std::uint64_t>(std::int64_t{out.sums[c]} + (1 << 30)) << 32) |
+                        (~0u - c));
   }
   std::make_heap(out.cells.begin(), out.cells.end());
   const std::size_t wanted = std::max<std::size_t>(kProbeRows, 4 * policy.neighbours);
@@ -58,16 +60,18 @@ void find_neighbours(const Policy& policy, std::uint32_t skip_row, Competence& o
     std::pop_heap(out.cells.begin(), out.cells.end());
     out.cells.pop_back();
     const std::uint32_t from = m.cell_start[cell], rows = m.cell_start[cell + 1] - from;
-    kernel::dot_rows(out.z.data(), &m.z[std::size_t{from} * dim], rows, policy.dim, out.sums.data());
+    kernel::dot_rows(out.z.data(), &m.z[std::size_t{from} * dim], rows, policy.dim,
+                     out.sums.data());
     for (std::uint32_t r = 0; r < rows; ++r) {
       if (out.sums[r] <= 0 || from + r == skip_row) continue;
-      out.keys.push_back(std::uint64_t{static_cast<std::uint32_t>(out.sums[r])} << 32 | (~0u - (from + r)));
+      out.keys.push_back(std::uint64_t{static_cast<std::uint32_t>(out.sums[r])} << 32 |
+                         (~0u - (from + r)));
     }
   }
   const std::size_t kept = std::min<std::size_t>(policy.neighbours, out.keys.size());
   if (kept < out.keys.size()) {
-    std::nth_element(out.keys.begin(), out.keys.begin() + static_cast<std::ptrdiff_t>(kept), out.keys.end(),
-                     std::greater<>());
+    std::nth_element(out.keys.begin(), out.keys.begin() + static_cast<std::ptrdiff_t>(kept),
+                     out.keys.end(), std::greater<>());
   }
   for (std::size_t i = 0; i < kept; ++i) {
     const float similarity = static_cast<float>(out.keys[i] >> 32) / (kUnit * kUnit);
@@ -125,8 +129,10 @@ float embed(const Policy& policy, const Features& features, Competence& out) {
              : static_cast<float>(unseen) / static_cast<float>(features.buckets.size());
 }
 
-void estimate(const Policy& policy, const Features& features, Competence& out, std::uint32_t skip_row) {
-  const std::size_t experts = policy.experts.size(), dim = policy.dim, skills = policy.skills.size();
+void estimate(const Policy& policy, const Features& features, Competence& out,
+              std::uint32_t skip_row) {
+  const std::size_t experts = policy.experts.size(), dim = policy.dim,
+                    skills = policy.skills.size();
   const float unseen = embed(policy, features, out);
   find_skills(policy, unseen, out);
   out.skill_term.assign(experts, 0);
@@ -146,7 +152,8 @@ void estimate(const Policy& policy, const Features& features, Competence& out, s
   for (std::size_t e = 0; e < experts; ++e) out.skill_term[e] /= std::max(covered, 1e-6f);
   find_neighbours(policy, skip_row, out);
   blend_local(policy, out);
-  std::copy(out.skills.begin(), out.skills.end(), out.input.begin() + static_cast<std::ptrdiff_t>(dim + kSurfaceCount));
+  std::copy(out.skills.begin(), out.skills.end(),
+            out.input.begin() + static_cast<std::ptrdiff_t>(dim + kSurfaceCount));
   out.input.back() = 1;
   out.direct_term.resize(experts);
   const std::size_t width = out.input.size();
@@ -157,7 +164,8 @@ void estimate(const Policy& policy, const Features& features, Competence& out, s
   out.p.resize(experts);
   for (std::size_t e = 0; e < experts; ++e) {
     const float mean = policy.experts[e].mean;
-    const float moved = policy.blend[0] * (out.skill_term[e] - mean) + policy.blend[1] * (out.local_term[e] - mean) +
+    const float moved = policy.blend[0] * (out.skill_term[e] - mean) +
+                        policy.blend[1] * (out.local_term[e] - mean) +
                         policy.blend[2] * (out.direct_term[e] - mean);
     out.p[e] = std::clamp(mean + trust * moved, 0.01f, 0.99f);
   }

@@ -19,12 +19,12 @@ struct Neighbour {
 struct Competence {
   // Results, per expert of the policy.
   std::vector<float> p, skill_term, local_term, direct_term, support;
-  std::vector<float> skills;            // [skills] sums to 1, the last is `general`
-  std::vector<Neighbour> neighbours;    // not sorted
-  float general = 0;                    // mass of "unlike anything seen"
+  std::vector<float> skills;          // [skills] sums to 1, the last is `general`
+  std::vector<Neighbour> neighbours;  // not sorted
+  float general = 0;                  // mass of "unlike anything seen"
 
   // Scratch.
-  std::vector<float> input;             // [dim + kSurfaceCount + skills + 1]
+  std::vector<float> input;  // [dim + kSurfaceCount + skills + 1]
   std::vector<float> weight;
   std::vector<std::int32_t> sums;
   std::vector<std::int8_t> z;

@@ -32,19 +32,22 @@ Bar find_bar(const Query& query, const PoolExpert& expert, float cost) {
   if (!expert.member) return Bar::pool;
   if (!expert.healthy) return Bar::unhealthy;
   const Needs& needs = query.needs;
-  if (expert.context_tokens > 0 && needs.tokens_in_estimate + needs.tokens_out_max > expert.context_tokens) {
+  if (expert.context_tokens > 0 &&
+      needs.tokens_in_estimate + needs.tokens_out_max > expert.context_tokens) {
     return Bar::context;
   }
   if (wanted_capabilities(needs) & ~expert.capabilities) return Bar::capability;
-  if (query.knobs.cost_microusd_max && cost > static_cast<float>(*query.knobs.cost_microusd_max)) return Bar::cost;
-  if (query.knobs.latency_ms_max && expert.latency_ms > static_cast<float>(*query.knobs.latency_ms_max)) {
+  if (query.knobs.cost_microusd_max && cost > static_cast<float>(*query.knobs.cost_microusd_max))
+    return Bar::cost;
+  if (query.knobs.latency_ms_max &&
+      expert.latency_ms > static_cast<float>(*query.knobs.latency_ms_max)) {
     return Bar::latency;
   }
   return Bar::none;
 }
 
-void fill_candidates(const Query& query, const Policy& policy, const PoolView& pool, const Competence* known,
-                     Route& out) {
+void fill_candidates(const Query& query, const Policy& policy, const PoolView& pool,
+                     const Competence* known, Route& out) {
   out.candidates.resize(pool.experts.size());
   for (std::uint32_t i = 0; i < pool.experts.size(); ++i) {
     const PoolExpert& expert = pool.experts[i];
@@ -82,8 +85,8 @@ double weigh_price(const Query& query, const PoolView& pool, const Route& route)
   return weight;
 }
 
-/// What the guard lets count of an estimate: a gain over the default must first exceed the margin; an
-/// expert that is merely as good may still be taken for its price.
+/// What the guard lets count of an estimate: a gain over the default must first exceed the margin;
+/// an expert that is merely as good may still be taken for its price.
 double guarded_value(const PoolView& pool, const PoolExpert& expert, double p, double p_default) {
   if (p <= p_default) return p;
   return pool.guarded ? p_default : p_default + std::max(0.0, p - p_default - expert.margin);
@@ -100,19 +103,22 @@ void weigh_utility(const Query& query, const Policy& policy, const PoolView& poo
     const PoolExpert& expert = pool.experts[c.expert];
     double value = c.p_correct;
     if (fallback && &c != fallback) value = guarded_value(pool, expert, value, fallback->p_correct);
-    c.utility = static_cast<float>(value - pool.load_penalty * expert.load - price_weight * c.cost_microusd);
+    c.utility = static_cast<float>(value - pool.load_penalty * expert.load -
+                                   price_weight * c.cost_microusd);
   }
 }
 
 void sort_candidates(const PoolView& pool, Route& out) {
-  std::sort(out.candidates.begin(), out.candidates.end(), [&](const Candidate& a, const Candidate& b) {
-    if ((a.bar == Bar::none) != (b.bar == Bar::none)) return a.bar == Bar::none;
-    if (a.utility != b.utility) return a.utility > b.utility;
-    const bool a_default = a.expert == pool.default_expert, b_default = b.expert == pool.default_expert;
-    if (a_default != b_default) return a_default;
-    if (a.cost_microusd != b.cost_microusd) return a.cost_microusd < b.cost_microusd;
-    return a.expert < b.expert;
-  });
+  std::sort(out.candidates.begin(), out.candidates.end(),
+            [&](const Candidate& a, const Candidate& b) {
+              if ((a.bar == Bar::none) != (b.bar == Bar::none)) return a.bar == Bar::none;
+              if (a.utility != b.utility) return a.utility > b.utility;
+              const bool a_default = a.expert == pool.default_expert,
+                         b_default = b.expert == pool.default_expert;
+              if (a_default != b_default) return a_default;
+              if (a.cost_microusd != b.cost_microusd) return a.cost_microusd < b.cost_microusd;
+              return a.expert < b.expert;
+            });
 }
 
 void list_skills(const Competence& known, Route& out) {
@@ -139,7 +145,8 @@ bool explore(const Query& query, const PoolView& pool, Route& out) {
   if (draw < pool.explore) chosen = std::min(eligible - 1, static_cast<std::uint32_t>(draw / each));
   out.propensity = static_cast<float>(chosen == 0 ? 1 - pool.explore + each : each);
   if (chosen == 0) return false;
-  std::rotate(out.candidates.begin(), out.candidates.begin() + chosen, out.candidates.begin() + chosen + 1);
+  std::rotate(out.candidates.begin(), out.candidates.begin() + chosen,
+              out.candidates.begin() + chosen + 1);
   return true;
 }
 
@@ -165,19 +172,22 @@ bool kept_by_guard(const PoolView& pool, const Route& out) {
 
 float expect_cost(const Query& query, const Policy& policy, const PoolExpert& expert) {
   const PolicyExpert* seen = nullptr;
-  if (expert.policy_expert >= 0 && !policy.empty()) seen = &policy.experts[static_cast<std::size_t>(expert.policy_expert)];
+  if (expert.policy_expert >= 0 && !policy.empty())
+    seen = &policy.experts[static_cast<std::size_t>(expert.policy_expert)];
   if (expert.price_in_microusd > 0 || expert.price_out_microusd > 0) {
     float tokens_out = seen ? seen->tokens_out : kTokensOutExpected;
-    if (query.needs.tokens_out_max > 0) tokens_out = std::min(tokens_out, static_cast<float>(query.needs.tokens_out_max));
-    return 1e-6f * (static_cast<float>(query.needs.tokens_in_estimate) * static_cast<float>(expert.price_in_microusd) +
+    if (query.needs.tokens_out_max > 0)
+      tokens_out = std::min(tokens_out, static_cast<float>(query.needs.tokens_out_max));
+    return 1e-6f * (static_cast<float>(query.needs.tokens_in_estimate) *
+                        static_cast<float>(expert.price_in_microusd) +
                     tokens_out * static_cast<float>(expert.price_out_microusd));
   }
   if (!seen || seen->cost_usd < 0) return 0;
   return 1e6f * seen->cost_usd;
 }
 
-void choose(const Query& query, const Features& features, const Policy& policy, const PoolView& pool,
-            const Competence& competence, Route& out) {
+void choose(const Query& query, const Features& features, const Policy& policy,
+            const PoolView& pool, const Competence& competence, Route& out) {
   out.k = 1;
   out.reason = Reason::nobody;
   out.abstained = false;
@@ -194,17 +204,20 @@ void choose(const Query& query, const Features& features, const Policy& policy, 
   out.abstained = !policy.empty() && kept_by_guard(pool, out);
   out.reason = find_reason(policy, pool, out);
   if (explore(query, pool, out)) out.reason = Reason::explored;
-  if (query.knobs.k) out.k = static_cast<std::uint32_t>(std::clamp(*query.knobs.k, 1, static_cast<int>(kExpertsAsked)));
+  if (query.knobs.k)
+    out.k =
+        static_cast<std::uint32_t>(std::clamp(*query.knobs.k, 1, static_cast<int>(kExpertsAsked)));
   out.k = std::min(out.k, out.eligible());
 }
 
-void decide(const Query& query, const Features& features, const Policy& policy, const PoolView& pool,
-            DecideScratch& scratch, Route& out) {
+void decide(const Query& query, const Features& features, const Policy& policy,
+            const PoolView& pool, DecideScratch& scratch, Route& out) {
   if (!policy.empty()) estimate(policy, features, scratch.competence);
   choose(query, features, policy, pool, scratch.competence, out);
 }
 
-Route decide(const Query& query, const Features& features, const Policy& policy, const PoolView& pool) {
+Route decide(const Query& query, const Features& features, const Policy& policy,
+             const PoolView& pool) {
   DecideScratch scratch;
   Route out;
   decide(query, features, policy, pool, scratch, out);

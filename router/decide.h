@@ -1,10 +1,10 @@
-// The decision: features to route. Pure: the same query, features, policy, pool and seed give the same
-// route, on any machine and at any time.
+// The decision: features to route. Pure: the same query, features, policy, pool and seed give the
+// same route, on any machine and at any time.
 //
 // Order of candidates: utility = p_correct - margin (not for the default) - load_penalty * load
 // - price weight * cost. The price weight is ((1 - quality) / quality)^2 per cost of the dearest
-// eligible expert, plus 1 / value_microusd where a value is set: as `quality` falls, the expected cost
-// and the expected success of the first choice can only fall.
+// eligible expert, plus 1 / value_microusd where a value is set: as `quality` falls, the expected
+// cost and the expected success of the first choice can only fall.
 #pragma once
 
 #include "router/competence.h"
@@ -25,17 +25,19 @@ struct DecideScratch {
 
 /// With an empty policy the pool's default expert comes first (Reason::fallback). `out` is
 /// overwritten and its memory reused. query.text is not read.
-void decide(const Query& query, const Features& features, const Policy& policy, const PoolView& pool,
-            DecideScratch& scratch, Route& out);
+void decide(const Query& query, const Features& features, const Policy& policy,
+            const PoolView& pool, DecideScratch& scratch, Route& out);
 
-Route decide(const Query& query, const Features& features, const Policy& policy, const PoolView& pool);
+Route decide(const Query& query, const Features& features, const Policy& policy,
+             const PoolView& pool);
 
 /// The same without the estimate: scratch.competence was filled by estimate() for these features.
 /// For replays that vary the knobs.
-void choose(const Query& query, const Features& features, const Policy& policy, const PoolView& pool,
-            const Competence& competence, Route& out);
+void choose(const Query& query, const Features& features, const Policy& policy,
+            const PoolView& pool, const Competence& competence, Route& out);
 
-/// What this expert would cost for this query, micro-usd: configured prices, else what the policy saw.
+/// What this expert would cost for this query, micro-usd: configured prices, else what the policy
+/// saw.
 float expect_cost(const Query& query, const Policy& policy, const PoolExpert& expert);
 
 }  // namespace router

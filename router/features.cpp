@@ -13,7 +13,9 @@ constexpr std::uint64_t kFnvPrime = 0x100000001b3ull;
 constexpr std::uint64_t kSpread = 0x9E3779B97F4A7C15ull;
 
 /// A start value per field, so that the same word in two fields lands in two buckets.
-constexpr std::uint64_t seed_of(std::uint64_t field) { return kFnvStart ^ (field * 0xD6E8FEB86659FD93ull); }
+constexpr std::uint64_t seed_of(std::uint64_t field) {
+  return kFnvStart ^ (field * 0xD6E8FEB86659FD93ull);
+}
 
 constexpr std::uint64_t kStemWord = seed_of(1), kOptionWord = seed_of(2), kPair = seed_of(3),
                         kPiece = seed_of(4), kFirst = seed_of(5), kLast = seed_of(6),
@@ -28,13 +30,19 @@ struct ByteTable {
   constexpr ByteTable() {
     for (int c = 0; c < 256; ++c) {
       lower[c] = static_cast<char>(c >= 'A' && c <= 'Z' ? c + 32 : c);
-      if (c <= ' ' || c == 127) kind[c] = Kind::space;
-      else if (c >= '0' && c <= '9') kind[c] = Kind::digit;
-      else if ((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z')) kind[c] = Kind::letter;
-      else if (c >= 128) kind[c] = Kind::wide;
-      else kind[c] = Kind::symbol;
+      if (c <= ' ' || c == 127)
+        kind[c] = Kind::space;
+      else if (c >= '0' && c <= '9')
+        kind[c] = Kind::digit;
+      else if ((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z'))
+        kind[c] = Kind::letter;
+      else if (c >= 128)
+        kind[c] = Kind::wide;
+      else
+        kind[c] = Kind::symbol;
     }
-    for (char c : {'.', ',', ';', ':', '?', '!', '\'', '"', '(', ')'}) kind[static_cast<int>(c)] = Kind::drop;
+    for (char c : {'.', ',', ';', ':', '?', '!', '\'', '"', '(', ')'})
+      kind[static_cast<int>(c)] = Kind::drop;
   }
 };
 
@@ -116,8 +124,10 @@ class Scan {
     std::size_t digits = 0, length = 0;
     for (; p < end; ++p, ++length) {
       const Kind kind = kBytes.kind[*p];
-      if (kind == Kind::digit) ++digits;
-      else if (kind != Kind::letter) break;
+      if (kind == Kind::digit)
+        ++digits;
+      else if (kind != Kind::letter)
+        break;
       const auto c = static_cast<unsigned char>(kBytes.lower[*p]);
       upper_ += c != *p;
       hash = (hash ^ c) * kFnvPrime;
@@ -197,10 +207,10 @@ class Scan {
   std::uint64_t previous_ = 0;
   bool in_options_ = false;
   const unsigned char* options_from_ = nullptr;
-  std::size_t tokens_ = 0, tokens_in_stem_ = 0, words_ = 0, word_bytes_ = 0, numbers_ = 0, digits_ = 0,
-              upper_ = 0, symbols_ = 0, stem_symbols_ = 0, latex_ = 0, code_ = 0, wide_ = 0, lines_ = 0,
-              blanks_ = 0, options_ = 0, option_letters_ = 0, numeric_options_ = 0,
-              after_question_ = ~std::size_t{0};
+  std::size_t tokens_ = 0, tokens_in_stem_ = 0, words_ = 0, word_bytes_ = 0, numbers_ = 0,
+              digits_ = 0, upper_ = 0, symbols_ = 0, stem_symbols_ = 0, latex_ = 0, code_ = 0,
+              wide_ = 0, lines_ = 0, blanks_ = 0, options_ = 0, option_letters_ = 0,
+              numeric_options_ = 0, after_question_ = ~std::size_t{0};
 };
 
 /// A word with a letter outside ASCII: decoded and lowered one code point at a time.
@@ -216,7 +226,9 @@ const unsigned char* Scan::word_beyond_ascii(const unsigned char* p, const unsig
       if (kind != Kind::letter && kind != Kind::digit) break;
     } else {
       const auto category = utf8proc_category(code);
-      if (category > UTF8PROC_CATEGORY_NO || category == UTF8PROC_CATEGORY_CN || is_wide_script(code)) break;
+      if (category > UTF8PROC_CATEGORY_NO || category == UTF8PROC_CATEGORY_CN ||
+          is_wide_script(code))
+        break;
     }
     hash = (hash ^ static_cast<std::uint32_t>(utf8proc_tolower(code))) * kFnvPrime;
     p += took;
@@ -264,7 +276,8 @@ void Scan::finish(std::string_view head, std::string_view tail) {
     const auto* start = reinterpret_cast<const char*>(options_from_);
     const bool in_head = start >= head.data() && start <= head.data() + head.size();
     stem = static_cast<float>(in_head ? start - head.data()
-                                      : static_cast<std::ptrdiff_t>(head.size()) + (start - tail.data()));
+                                      : static_cast<std::ptrdiff_t>(head.size()) +
+                                            (start - tail.data()));
   }
   auto log1 = [](float x) { return std::log1p(x); };
   auto& s = out_.surface;
@@ -283,7 +296,8 @@ void Scan::finish(std::string_view head, std::string_view tail) {
   s[kWide] = 6 * static_cast<float>(wide_) / bytes;
   s[kQuestionMark] = after_question_ != ~std::size_t{0} ? 1 : 0;
   s[kBlank] = blanks_ ? 1 : 0;
-  s[kNumericOptions] = options_ ? static_cast<float>(numeric_options_) / static_cast<float>(options_) : 0;
+  s[kNumericOptions] =
+      options_ ? static_cast<float>(numeric_options_) / static_cast<float>(options_) : 0;
 }
 
 Extractor::Extractor() : seen_(kBuckets, 0) {}
@@ -296,7 +310,9 @@ void Extractor::extract(std::string_view text, Features& out) {
   }
   std::string_view head = text, tail;
   if (text.size() > kHeadBytes + kTailBytes) {
-    auto is_inside = [&](std::size_t at) { return (static_cast<unsigned char>(text[at]) & 0xC0) == 0x80; };
+    auto is_inside = [&](std::size_t at) {
+      return (static_cast<unsigned char>(text[at]) & 0xC0) == 0x80;
+    };
     std::size_t head_end = kHeadBytes, tail_start = text.size() - kTailBytes;
     for (int i = 0; i < 3 && is_inside(head_end); ++i) --head_end;
     for (int i = 0; i < 3 && is_inside(tail_start); ++i) ++tail_start;

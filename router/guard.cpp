@@ -13,7 +13,8 @@ struct Gain {
 };
 
 /// Held-out gain over the default when the best estimate is followed above this margin.
-Gain replay(const Policy& policy, const std::vector<std::uint32_t>& members, std::uint32_t fallback, float margin) {
+Gain replay(const Policy& policy, const std::vector<std::uint32_t>& members, std::uint32_t fallback,
+            float margin) {
   const Memory& m = policy.memory;
   const std::size_t experts = policy.experts.size();
   double sum = 0, squares = 0;
@@ -40,7 +41,8 @@ Gain replay(const Policy& policy, const std::vector<std::uint32_t>& members, std
 
 void bind(const Policy& policy, PoolView& pool) {
   std::unordered_map<std::string_view, std::uint32_t> index;
-  for (std::uint32_t e = 0; e < policy.experts.size(); ++e) index.emplace(policy.experts[e].name, e);
+  for (std::uint32_t e = 0; e < policy.experts.size(); ++e)
+    index.emplace(policy.experts[e].name, e);
   std::vector<std::uint32_t> members;
   float best_mean = -1;
   for (std::uint32_t i = 0; i < pool.experts.size(); ++i) {

@@ -2,10 +2,10 @@
 // leaving it gains, with a bound.
 //
 // For a pool the default is the expert with the best mean on the rows of the policy's memory. A
-// candidate must beat the default's estimate by a margin. Every margin of a fixed grid is replayed on
-// the held-out predictions and scored by (mean gain - kGuardZ * standard error), paired by row; the
-// best one is kept. When none is above zero the pool is guarded: the default, or where price counts
-// the experts' plain means, decide.
+// candidate must beat the default's estimate by a margin. Every margin of a fixed grid is replayed
+// on the held-out predictions and scored by (mean gain - kGuardZ * standard error), paired by row;
+// the best one is kept. When none is above zero the pool is guarded: the default, or where price
+// counts the experts' plain means, decide.
 #pragma once
 
 #include "router/policy.h"
@@ -15,9 +15,9 @@ namespace router {
 
 inline constexpr double kGuardZ = 1.0;
 
-/// Maps names to the policy's experts, finds the default and the margin. Call once per pair of policy
-/// and pool (it replays the memory: about 5 ms for 8,000 rows of 28 experts). A declared default
-/// expert that the policy does not know stays the default only when it knows no other.
+/// Maps names to the policy's experts, finds the default and the margin. Call once per pair of
+/// policy and pool (it replays the memory: about 5 ms for 8,000 rows of 28 experts). A declared
+/// default expert that the policy does not know stays the default only when it knows no other.
 void bind(const Policy& policy, PoolView& pool);
 
 }  // namespace router

@@ -28,7 +28,8 @@ constexpr std::size_t kHeadBytesOfFile = 8 + 4 + 4 + 8;
 class Writer {
  public:
   template <class T>
-    requires std::is_arithmetic_v<T>
+  requires std::is_arithmetic_v<T>
+
   void operator()(const T& value) {
     out.append(reinterpret_cast<const char*>(&value), sizeof value);
   }
@@ -56,10 +57,9 @@ class Reader {
   Reader(const char* at, const char* end) : at_(at), end_(end) {}
 
   template <class T>
-    requires std::is_arithmetic_v<T>
-  void operator()(T& value) {
-    std::memcpy(&value, take(sizeof value), sizeof value);
-  }
+  requires std::is_arithmetic_v<T>
+
+  void operator()(T& value) { std::memcpy(&value, take(sizeof value), sizeof value); }
 
   void operator()(std::string& text) {
     const std::size_t size = count(1);
@@ -83,7 +83,8 @@ class Reader {
 
  private:
   const char* take(std::size_t bytes) {
-    if (static_cast<std::size_t>(end_ - at_) < bytes) throw std::runtime_error("it ends inside a field");
+    if (static_cast<std::size_t>(end_ - at_) < bytes)
+      throw std::runtime_error("it ends inside a field");
     const char* from = at_;
     at_ += bytes;
     return from;
@@ -93,7 +94,8 @@ class Reader {
   std::size_t count(std::size_t each) {
     std::uint32_t value = 0;
     (*this)(value);
-    if (value > static_cast<std::size_t>(end_ - at_) / each) throw std::runtime_error("it ends inside a list");
+    if (value > static_cast<std::size_t>(end_ - at_) / each)
+      throw std::runtime_error("it ends inside a list");
     return value;
   }
 
@@ -136,12 +138,15 @@ void walk(Archive& a, P& p) {
     p.experts.resize(count);
   }
   for (auto& e : p.experts) {
-    a(e.name), a(e.mean), a(e.cost_usd), a(e.cost_per_byte), a(e.latency_ms), a(e.tokens_out), a(e.outcomes);
+    a(e.name), a(e.mean), a(e.cost_usd), a(e.cost_per_byte), a(e.latency_ms), a(e.tokens_out),
+        a(e.outcomes);
   }
-  a(p.bag_scale), a(p.surface_mean), a(p.surface_scale), a(p.skill_weight), a(p.profile), a(p.support);
+  a(p.bag_scale), a(p.surface_mean), a(p.surface_scale), a(p.skill_weight), a(p.profile),
+      a(p.support);
   a(p.direct_weight);
   auto& m = p.memory;
-  a(m.rows), a(m.cells), a(m.centroid), a(m.cell_start), a(m.z), a(m.score), a(m.predicted), a(m.label);
+  a(m.rows), a(m.cells), a(m.centroid), a(m.cell_start), a(m.z), a(m.score), a(m.predicted),
+      a(m.label);
   for (auto& weight : p.blend) a(weight);
   a(p.neighbours), a(p.neighbour_power), a(p.novelty_scale), a(p.novelty_offset);
   a(p.trained_ids), a(p.source), a(p.seed), a(p.share);
@@ -154,16 +159,16 @@ void check_shapes(const Policy& p) {
   const bool sane =
       E > 0 && S > 0 && S <= 4096 && D > 0 && D <= 1024 && D % 16 == 0 && p.bag_scale.size() == D &&
       p.surface_mean.size() == kSurfaceCount && p.surface_scale.size() == kSurfaceCount &&
-      p.skill_weight.size() == S * (D + 1) && p.profile.size() == S * E && p.support.size() == S * E &&
-      p.direct_weight.size() == E * (D + kSurfaceCount + S + 1) && m.z.size() == std::size_t{m.rows} * D &&
-      m.centroid.size() == std::size_t{m.cells} * D && m.score.size() == std::size_t{m.rows} * E &&
-      m.predicted.size() == std::size_t{m.rows} * E && m.cell_start.size() == std::size_t{m.cells} + 1 &&
-      m.cell_start.front() == 0 && m.cell_start.back() == m.rows &&
-      std::is_sorted(m.cell_start.begin(), m.cell_start.end()) &&
+      p.skill_weight.size() == S * (D + 1) && p.profile.size() == S * E &&
+      p.support.size() == S * E && p.direct_weight.size() == E * (D + kSurfaceCount + S + 1) &&
+      m.z.size() == std::size_t{m.rows} * D && m.centroid.size() == std::size_t{m.cells} * D &&
+      m.score.size() == std::size_t{m.rows} * E && m.predicted.size() == std::size_t{m.rows} * E &&
+      m.cell_start.size() == std::size_t{m.cells} + 1 && m.cell_start.front() == 0 &&
+      m.cell_start.back() == m.rows && std::is_sorted(m.cell_start.begin(), m.cell_start.end()) &&
       (m.label.empty() || m.label.size() == m.rows) && p.neighbours > 0;
   if (!sane) throw std::runtime_error("its parts do not fit together");
-  for (const auto* list : {&p.bag_scale, &p.surface_mean, &p.surface_scale, &p.skill_weight, &p.profile,
-                           &p.support, &p.direct_weight}) {
+  for (const auto* list : {&p.bag_scale, &p.surface_mean, &p.surface_scale, &p.skill_weight,
+                           &p.profile, &p.support, &p.direct_weight}) {
     for (float value : *list) {
       if (!std::isfinite(value)) throw std::runtime_error("it holds a number that is not finite");
     }
@@ -181,7 +186,8 @@ void write_whole(const std::string& path, const std::string& bytes) {
     const std::string why = std::strerror(errno);
     if (file >= 0) ::close(file);
     ::unlink(part.c_str());
-    throw std::runtime_error("cannot " + std::string(what) + " the policy file " + part + ": " + why);
+    throw std::runtime_error("cannot " + std::string(what) + " the policy file " + part + ": " +
+                             why);
   };
   if (file < 0) fail("create");
   for (std::size_t at = 0; at < bytes.size();) {
@@ -215,7 +221,8 @@ std::string encode_policy(Policy& policy) {
 }
 
 PolicyPtr decode_policy(const std::string& bytes, const std::string& path) {
-  if (bytes.size() < kHeadBytesOfFile + 8 || std::memcmp(bytes.data(), kMagic, sizeof kMagic) != 0) {
+  if (bytes.size() < kHeadBytesOfFile + 8 ||
+      std::memcmp(bytes.data(), kMagic, sizeof kMagic) != 0) {
     refuse(path, "it is not a policy file (`skillyard train` writes one)");
   }
   Reader head(bytes.data() + sizeof kMagic, bytes.data() + kHeadBytesOfFile);
@@ -228,7 +235,8 @@ PolicyPtr decode_policy(const std::string& bytes, const std::string& path) {
   }
   if (size != bytes.size() - kHeadBytesOfFile - 8) {
     refuse(path, "it is " + std::to_string(bytes.size()) + " bytes long and should be " +
-                     std::to_string(size + kHeadBytesOfFile + 8) + "; it was cut or joined, copy it again");
+                     std::to_string(size + kHeadBytesOfFile + 8) +
+                     "; it was cut or joined, copy it again");
   }
   std::memcpy(&sum, bytes.data() + bytes.size() - 8, 8);
   if (XXH3_64bits(bytes.data(), bytes.size() - 8) != sum) {
@@ -236,14 +244,16 @@ PolicyPtr decode_policy(const std::string& bytes, const std::string& path) {
   }
   if (format != kPolicyFormat || features != kFeaturesVersion) {
     refuse(path, "it was made with format " + std::to_string(format) + ", features " +
-                     std::to_string(features) + "; this program needs " + std::to_string(kPolicyFormat) +
-                     ", " + std::to_string(kFeaturesVersion) + ": train again");
+                     std::to_string(features) + "; this program needs " +
+                     std::to_string(kPolicyFormat) + ", " + std::to_string(kFeaturesVersion) +
+                     ": train again");
   }
   auto policy = std::make_shared<Policy>();
   try {
     Reader reader(bytes.data() + kHeadBytesOfFile, bytes.data() + bytes.size() - 8);
     walk(reader, *policy);
-    if (policy->dim == 0 || policy->dim > 1024) throw std::runtime_error("its width is out of range");
+    if (policy->dim == 0 || policy->dim > 1024)
+      throw std::runtime_error("its width is out of range");
     read_bag(reader, *policy);
     if (!reader.ended()) throw std::runtime_error("bytes are left over");
     check_shapes(*policy);
@@ -258,13 +268,17 @@ PolicyPtr load_policy(const std::string& path) {
   std::ifstream in(path, std::ios::binary | std::ios::ate);
   if (!in) refuse(path, std::strerror(errno));
   const auto size = static_cast<std::uint64_t>(in.tellg());
-  if (size > kPolicyBytesMax) refuse(path, "it is larger than " + std::to_string(kPolicyBytesMax) + " bytes");
+  if (size > kPolicyBytesMax)
+    refuse(path, "it is larger than " + std::to_string(kPolicyBytesMax) + " bytes");
   std::string bytes(size, '\0');
   in.seekg(0);
-  if (!in.read(bytes.data(), static_cast<std::streamsize>(size))) refuse(path, "it cannot be read to the end");
+  if (!in.read(bytes.data(), static_cast<std::streamsize>(size)))
+    refuse(path, "it cannot be read to the end");
   return decode_policy(bytes, path);
 }
 
-void save_policy(Policy& policy, const std::string& path) { write_whole(path, encode_policy(policy)); }
+void save_policy(Policy& policy, const std::string& path) {
+  write_whole(path, encode_policy(policy));
+}
 
 }  // namespace router

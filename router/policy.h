@@ -8,8 +8,8 @@
 //   direct term  direct_weight[e] * [z, surface, q, 1]                (ridge regression)
 //   p_correct    mean[e] + sum of blend[i] * (term_i - mean[e]), clipped to [0.01, 0.99]
 //
-// File: "SKYPOLCY", u32 format, u32 features version, u64 payload bytes, payload, u64 XXH3-64 of all
-// before it. Little-endian. Written to PATH.tmp, synced, then renamed over PATH.
+// File: "SKYPOLCY", u32 format, u32 features version, u64 payload bytes, payload, u64 XXH3-64 of
+// all before it. Little-endian. Written to PATH.tmp, synced, then renamed over PATH.
 #pragma once
 
 #include <cstdint>
@@ -39,11 +39,11 @@ inline constexpr float kPredictedSteps = 250;  // Memory::predicted = round(p * 
 
 struct PolicyExpert {
   std::string name;
-  float mean = 0;            // success rate over the training rows
-  float cost_usd = -1;       // mean per query; -1: not known
-  float cost_per_byte = 0;   // slope of the cost in bytes of text around the mean
+  float mean = 0;           // success rate over the training rows
+  float cost_usd = -1;      // mean per query; -1: not known
+  float cost_per_byte = 0;  // slope of the cost in bytes of text around the mean
   float latency_ms = -1;
-  float tokens_out = 256;    // expected
+  float tokens_out = 256;  // expected
   std::uint32_t outcomes = 0;
 };
 
@@ -53,40 +53,42 @@ struct Policy {
   std::vector<std::string> skills;  // the last is `general`
   std::vector<PolicyExpert> experts;
 
-  std::vector<std::int8_t> bag;      // [kBuckets, dim]; a row of zeros: never seen
-  std::vector<float> bag_scale;      // [dim]
-  std::vector<std::uint8_t> known;   // [kBuckets] 1: seen in training
+  std::vector<std::int8_t> bag;                    // [kBuckets, dim]; a row of zeros: never seen
+  std::vector<float> bag_scale;                    // [dim]
+  std::vector<std::uint8_t> known;                 // [kBuckets] 1: seen in training
   std::vector<float> surface_mean, surface_scale;  // [kSurfaceCount]
-  std::vector<float> skill_weight;   // [skills, dim + 1]
-  std::vector<float> profile;        // [skills, experts]
-  std::vector<float> support;        // [skills, experts] effective outcomes
-  std::vector<float> direct_weight;  // [experts, dim + kSurfaceCount + skills + 1]
+  std::vector<float> skill_weight;                 // [skills, dim + 1]
+  std::vector<float> profile;                      // [skills, experts]
+  std::vector<float> support;                      // [skills, experts] effective outcomes
+  std::vector<float> direct_weight;                // [experts, dim + kSurfaceCount + skills + 1]
   Memory memory;
 
   float blend[3] = {0, 0, 0};  // skill, local, direct
   std::uint32_t neighbours = 100;
   float neighbour_power = 3;
-  float novelty_scale = 0, novelty_offset = 0;  // general mass = sigmoid(scale * unseen share + offset)
+  float novelty_scale = 0,
+        novelty_offset = 0;  // general mass = sigmoid(scale * unseen share + offset)
 
   std::vector<std::uint64_t> trained_ids;  // hash_of_id of every training row, sorted
   std::string source;                      // names of the training files, for people
   std::uint64_t seed = 0;
-  double share = 1;                        // of the rows by split_point(id, seed)
+  double share = 1;  // of the rows by split_point(id, seed)
 
   bool empty() const { return experts.empty(); }
 };
 
 using PolicyPtr = std::shared_ptr<const Policy>;
 
-/// Throws std::runtime_error with an operator's sentence: missing, truncated, changed bytes, written
-/// by a newer program, features of another version.
+/// Throws std::runtime_error with an operator's sentence: missing, truncated, changed bytes,
+/// written by a newer program, features of another version.
 PolicyPtr load_policy(const std::string& path);
 
 /// Sets policy.version, writes atomically. Throws std::runtime_error when the disk refuses.
 /// The same policy gives the same bytes.
 void save_policy(Policy& policy, const std::string& path);
 
-/// The bytes of the file, and back (fuzzed). decode throws like load_policy; `path` is for the text.
+/// The bytes of the file, and back (fuzzed). decode throws like load_policy; `path` is for the
+/// text.
 std::string encode_policy(Policy& policy);
 PolicyPtr decode_policy(const std::string& bytes, const std::string& path);
 

@@ -26,14 +26,14 @@ struct PoolExpert {
   std::uint32_t capabilities = kCanAll;
   bool healthy = true;
   bool enabled = true;
-  bool member = true;                   // of the pool that the query names
-  float latency_ms = 0;                 // expected; 0: not known
-  float load = 0;                       // share of its concurrency in use, 0..1
-  std::vector<std::uint32_t> skills;    // declared, indices into the policy made of the cards
-  std::int32_t policy_expert = -1;      // index into Policy::experts; -1: absent from it
+  bool member = true;                 // of the pool that the query names
+  float latency_ms = 0;               // expected; 0: not known
+  float load = 0;                     // share of its concurrency in use, 0..1
+  std::vector<std::uint32_t> skills;  // declared, indices into the policy made of the cards
+  std::int32_t policy_expert = -1;    // index into Policy::experts; -1: absent from it
 
   // Set by bind(): what the guard found on the policy's own held-out predictions.
-  float margin = 0;                     // leave the default for this expert only above this gain
+  float margin = 0;  // leave the default for this expert only above this gain
 };
 
 struct PoolView {

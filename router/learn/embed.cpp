@@ -19,7 +19,8 @@ Sparse weigh(const Table& table, std::size_t rows_min, std::vector<float>& idf) 
   idf.assign(kBuckets, 0);
   const double n = static_cast<double>(table.rows());
   for (std::uint32_t b = 0; b < kBuckets; ++b) {
-    if (rows_with[b] >= rows_min) idf[b] = static_cast<float>(std::log((1 + n) / (0.5 + rows_with[b])));
+    if (rows_with[b] >= rows_min)
+      idf[b] = static_cast<float>(std::log((1 + n) / (0.5 + rows_with[b])));
   }
   Sparse x;
   x.columns = kBuckets;
@@ -41,10 +42,12 @@ void fit_surface(const Table& table, Policy& policy) {
   const double n = static_cast<double>(table.rows());
   for (std::size_t i = 0; i < kSurfaceCount; ++i) {
     double sum = 0, squares = 0;
-    for (const Features& f : table.features) sum += f.surface[i], squares += double{f.surface[i]} * f.surface[i];
+    for (const Features& f : table.features)
+      sum += f.surface[i], squares += double{f.surface[i]} * f.surface[i];
     const double mean = sum / n, variance = std::max(0.0, squares / n - mean * mean);
     policy.surface_mean.push_back(static_cast<float>(mean));
-    policy.surface_scale.push_back(variance > 1e-8 ? static_cast<float>(1 / std::sqrt(variance)) : 0);
+    policy.surface_scale.push_back(variance > 1e-8 ? static_cast<float>(1 / std::sqrt(variance))
+                                                   : 0);
   }
 }
 
@@ -66,14 +69,17 @@ void fit_bag(const Table& table, const Settings& settings, std::uint64_t seed, P
       if (idf[b] > 0) weight.push_back(std::abs(idf[b] * v(b, d)));
     }
     if (weight.empty()) continue;
-    const std::size_t at = std::min(weight.size() - 1, static_cast<std::size_t>(0.9995 * static_cast<double>(weight.size())));
-    std::nth_element(weight.begin(), weight.begin() + static_cast<std::ptrdiff_t>(at), weight.end());
+    const std::size_t at = std::min(
+        weight.size() - 1, static_cast<std::size_t>(0.9995 * static_cast<double>(weight.size())));
+    std::nth_element(weight.begin(), weight.begin() + static_cast<std::ptrdiff_t>(at),
+                     weight.end());
     const float step = std::max(weight[at], 1e-12f) / 127;
     policy.bag_scale[static_cast<std::size_t>(d)] = step;
     for (std::uint32_t b = 0; b < kBuckets; ++b) {
       if (idf[b] == 0) continue;
       const float value = std::clamp(idf[b] * v(b, d) / step, -127.f, 127.f);
-      policy.bag[std::size_t{b} * settings.dim + static_cast<std::size_t>(d)] = static_cast<std::int8_t>(std::lrintf(value));
+      policy.bag[std::size_t{b} * settings.dim + static_cast<std::size_t>(d)] =
+          static_cast<std::int8_t>(std::lrintf(value));
     }
   }
   fit_surface(table, policy);
@@ -86,13 +92,16 @@ Embedded embed_rows(const Policy& policy, const Table& table) {
   for (Eigen::Index r = 0; r < n; ++r) {
     embed(policy, table.features[static_cast<std::size_t>(r)], scratch);
     out.z.row(r) = Eigen::Map<Eigen::RowVectorXf>(scratch.input.data(), policy.dim);
-    out.surface.row(r) = Eigen::Map<Eigen::RowVectorXf>(scratch.input.data() + policy.dim, kSurfaceCount);
+    out.surface.row(r) =
+        Eigen::Map<Eigen::RowVectorXf>(scratch.input.data() + policy.dim, kSurfaceCount);
   }
   return out;
 }
 
-std::vector<std::uint32_t> group_rows(const Matrix& z, std::size_t cells, int iterations, Matrix& centroids) {
-  const auto n = z.rows(), k = static_cast<Eigen::Index>(std::min<std::size_t>(cells, static_cast<std::size_t>(n)));
+std::vector<std::uint32_t> group_rows(const Matrix& z, std::size_t cells, int iterations,
+                                      Matrix& centroids) {
+  const auto n = z.rows(), k = static_cast<Eigen::Index>(
+                               std::min<std::size_t>(cells, static_cast<std::size_t>(n)));
   centroids.resize(k, z.cols());
   for (Eigen::Index c = 0; c < k; ++c) centroids.row(c) = z.row(c * n / k);
   std::vector<std::uint32_t> cell(static_cast<std::size_t>(n), 0);

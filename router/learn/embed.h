@@ -1,5 +1,5 @@
-// The unsupervised half of training: hashed counts -> tf-idf -> unit vectors of a few dimensions, and
-// groups of similar rows.
+// The unsupervised half of training: hashed counts -> tf-idf -> unit vectors of a few dimensions,
+// and groups of similar rows.
 #pragma once
 
 #include "router/learn/fit.h"
@@ -21,6 +21,7 @@ Embedded embed_rows(const Policy& policy, const Table& table);
 
 /// Spherical k-means, started from evenly spaced rows. Returns the cell of every row; `centroids`
 /// [cells, dim] are unit vectors.
-std::vector<std::uint32_t> group_rows(const Matrix& z, std::size_t cells, int iterations, Matrix& centroids);
+std::vector<std::uint32_t> group_rows(const Matrix& z, std::size_t cells, int iterations,
+                                      Matrix& centroids);
 
 }  // namespace router

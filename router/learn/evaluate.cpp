@@ -21,7 +21,8 @@ constexpr int kSweep = 48;  // settings of the quality knob on a cost-quality cu
 double sweep_quality(int i) {
   if (i == 0) return 1;
   if (i == kSweep - 1) return 0;
-  const double weight = std::pow(10.0, -4 + 6.0 * (i - 1) / (kSweep - 3));  // price weights 1e-4 .. 1e2
+  const double weight =
+      std::pow(10.0, -4 + 6.0 * (i - 1) / (kSweep - 3));  // price weights 1e-4 .. 1e2
   return 1 / (1 + std::sqrt(weight));
 }
 
@@ -29,12 +30,12 @@ double sweep_quality(int i) {
 struct Trial {
   Table table;
   PoolView pool;
-  bool priced = false;                          // every outcome has a cost
-  std::vector<std::uint32_t> chosen;            // [rows] index into table.experts
-  std::vector<std::uint8_t> abstained;          // [rows]
+  bool priced = false;                            // every outcome has a cost
+  std::vector<std::uint32_t> chosen;              // [rows] index into table.experts
+  std::vector<std::uint8_t> abstained;            // [rows]
   std::vector<std::vector<std::uint32_t>> swept;  // [kSweep][rows]
-  Matrix p;                                     // [rows, experts] p_correct
-  std::vector<std::string> skill;               // [rows] the natural label, may be empty
+  Matrix p;                                       // [rows, experts] p_correct
+  std::vector<std::string> skill;                 // [rows] the natural label, may be empty
 };
 
 void drop_rows(Table& table, const std::vector<std::uint8_t>& keep) {
@@ -51,12 +52,14 @@ void drop_rows(Table& table, const std::vector<std::uint8_t>& keep) {
     }
     list.resize(at);
   };
-  thin(table.ids), thin(table.id_hashes), thin(table.features), thin(table.text_bytes), thin(table.labels);
+  thin(table.ids), thin(table.id_hashes), thin(table.features), thin(table.text_bytes),
+      thin(table.labels);
   table.score = Matrix(table.score(kept, Eigen::all));
   table.cost_usd = Matrix(table.cost_usd(kept, Eigen::all));
 }
 
-std::vector<std::string> choose_experts(const Policy& policy, const EvaluateOptions& options, EvaluateReport& report) {
+std::vector<std::string> choose_experts(const Policy& policy, const EvaluateOptions& options,
+                                        EvaluateReport& report) {
   std::vector<std::string> wanted = options.experts;
   if (!wanted.empty()) return wanted;
   TableOptions reading;
@@ -64,14 +67,17 @@ std::vector<std::string> choose_experts(const Policy& policy, const EvaluateOpti
   reading.limit = 1000;
   const Table peek = read_table(reading);
   for (const PolicyExpert& expert : policy.experts) {
-    const bool has = std::find(peek.experts.begin(), peek.experts.end(), expert.name) != peek.experts.end();
+    const bool has =
+        std::find(peek.experts.begin(), peek.experts.end(), expert.name) != peek.experts.end();
     (has ? wanted : report.left_out).push_back(expert.name);
   }
-  if (wanted.empty()) throw std::runtime_error("the files have no outcome of any expert of the policy");
+  if (wanted.empty())
+    throw std::runtime_error("the files have no outcome of any expert of the policy");
   return wanted;
 }
 
-void read_rows(const Policy& policy, const EvaluateOptions& options, EvaluateReport& report, Trial& trial) {
+void read_rows(const Policy& policy, const EvaluateOptions& options, EvaluateReport& report,
+               Trial& trial) {
   TableOptions reading;
   reading.files = options.files;
   reading.experts = choose_experts(policy, options, report);
@@ -83,18 +89,21 @@ void read_rows(const Policy& policy, const EvaluateOptions& options, EvaluateRep
   std::vector<std::uint8_t> keep(table.rows(), 1);
   for (std::size_t r = 0; r < table.rows(); ++r) {
     const auto& labels = table.labels[r];
-    if (!options.exclude_domain.empty() &&
-        std::any_of(labels.begin(), labels.end(), [&](auto s) { return table.skills[s] == options.exclude_domain; })) {
+    if (!options.exclude_domain.empty() && std::any_of(labels.begin(), labels.end(), [&](auto s) {
+          return table.skills[s] == options.exclude_domain;
+        })) {
       keep[r] = 0;
       ++report.rows_excluded;
       continue;
     }
-    report.rows_overlapping += std::binary_search(policy.trained_ids.begin(), policy.trained_ids.end(), table.id_hashes[r]);
+    report.rows_overlapping += std::binary_search(policy.trained_ids.begin(),
+                                                  policy.trained_ids.end(), table.id_hashes[r]);
   }
   if (report.rows_overlapping > 0 && !options.allow_overlap) {
-    throw std::runtime_error(std::to_string(report.rows_overlapping) + " of " + std::to_string(table.rows()) +
-                             " rows were used to train this policy; a policy is judged on other rows: train with "
-                             "--share 0.7 and evaluate with --part test, or use another file");
+    throw std::runtime_error(
+        std::to_string(report.rows_overlapping) + " of " + std::to_string(table.rows()) +
+        " rows were used to train this policy; a policy is judged on other rows: train with "
+        "--share 0.7 and evaluate with --part test, or use another file");
   }
   drop_rows(table, keep);
   if (table.rows() == 0) throw std::runtime_error("no row is left to evaluate");
@@ -129,7 +138,9 @@ void run_policy(const Policy& policy, const EvaluateOptions& options, Trial& tri
       }
       query.knobs.quality = options.quality;
       decide(query, table.features[r], policy, pool, scratch, route);
-      if (route.eligible() == 0) throw std::runtime_error("row " + table.ids[r] + " has no outcome of any expert of the pool");
+      if (route.eligible() == 0)
+        throw std::runtime_error("row " + table.ids[r] +
+                                 " has no outcome of any expert of the pool");
       trial.chosen[r] = route.candidates.front().expert;
       trial.abstained[r] = route.abstained;
       for (const Candidate& c : route.candidates) trial.p(row, c.expert) = c.p_correct;
@@ -142,11 +153,14 @@ void run_policy(const Policy& policy, const EvaluateOptions& options, Trial& tri
   });
 }
 
-double known(float score) { return std::isnan(score) ? 0 : score; }
+double known(float score) {
+  return std::isnan(score) ? 0 : score;
+}
 
 /// A row of the report from one choice per query.
-PolicyRow judge(const std::string& name, const Trial& trial, const std::vector<std::uint32_t>& chosen,
-                std::uint32_t best_single, std::uint64_t seed) {
+PolicyRow judge(const std::string& name, const Trial& trial,
+                const std::vector<std::uint32_t>& chosen, std::uint32_t best_single,
+                std::uint64_t seed) {
   const Table& table = trial.table;
   PolicyRow out;
   out.name = name;
@@ -178,7 +192,8 @@ std::vector<CostPoint> singles(const Trial& trial) {
       const float score = table.score(static_cast<Eigen::Index>(r), static_cast<Eigen::Index>(e));
       if (std::isnan(score)) continue;
       out[e].score += score, n += 1;
-      out[e].cost += std::max(0.f, table.cost_usd(static_cast<Eigen::Index>(r), static_cast<Eigen::Index>(e)));
+      out[e].cost +=
+          std::max(0.f, table.cost_usd(static_cast<Eigen::Index>(r), static_cast<Eigen::Index>(e)));
     }
     if (n > 0) out[e].score /= n, out[e].cost /= n;
   }
@@ -193,7 +208,8 @@ std::uint32_t best_of(const std::vector<CostPoint>& single) {
   return best;
 }
 
-PolicyRow judge_random(const Trial& trial, const std::vector<CostPoint>& single, std::uint32_t best) {
+PolicyRow judge_random(const Trial& trial, const std::vector<CostPoint>& single,
+                       std::uint32_t best) {
   PolicyRow out;
   out.name = "random";
   double cost = 0;
@@ -208,9 +224,10 @@ PolicyRow judge_random(const Trial& trial, const std::vector<CostPoint>& single,
   return out;
 }
 
-/// Without routing, at the policy's cost: the mix of single experts on their hull. Where nothing has a
-/// price: the policy's own shares, drawn without looking at the query.
-PolicyRow judge_mix(const Trial& trial, const std::vector<CostPoint>& single, std::uint32_t best, const PolicyRow& policy) {
+/// Without routing, at the policy's cost: the mix of single experts on their hull. Where nothing
+/// has a price: the policy's own shares, drawn without looking at the query.
+PolicyRow judge_mix(const Trial& trial, const std::vector<CostPoint>& single, std::uint32_t best,
+                    const PolicyRow& policy) {
   PolicyRow out;
   out.name = "fixed_mix";
   if (trial.priced) {
@@ -238,29 +255,36 @@ std::vector<CostPoint> curve_of(const Trial& trial) {
       point.score += known(table.score(static_cast<Eigen::Index>(r), chosen[r]));
       point.cost += std::max(0.f, table.cost_usd(static_cast<Eigen::Index>(r), chosen[r]));
     }
-    point.score /= static_cast<double>(table.rows()), point.cost /= static_cast<double>(table.rows());
+    point.score /= static_cast<double>(table.rows()),
+        point.cost /= static_cast<double>(table.rows());
     points.push_back(point);
   }
-  std::sort(points.begin(), points.end(), [](const CostPoint& a, const CostPoint& b) { return a.cost < b.cost; });
+  std::sort(points.begin(), points.end(),
+            [](const CostPoint& a, const CostPoint& b) { return a.cost < b.cost; });
   return points;
 }
 
 std::uint32_t index_of(const Table& table, const std::string& name) {
   const auto at = std::find(table.experts.begin(), table.experts.end(), name);
-  if (at == table.experts.end()) throw std::runtime_error("the expert " + name + " is not among those evaluated");
+  if (at == table.experts.end())
+    throw std::runtime_error("the expert " + name + " is not among those evaluated");
   return static_cast<std::uint32_t>(at - table.experts.begin());
 }
 
-void judge_pair(const Trial& trial, const Policy& policy, const EvaluateOptions& options, EvaluateReport& report) {
+void judge_pair(const Trial& trial, const Policy& policy, const EvaluateOptions& options,
+                EvaluateReport& report) {
   const Table& table = trial.table;
-  if (options.strong.empty() != options.weak.empty()) throw std::runtime_error("--strong and --weak go together");
+  if (options.strong.empty() != options.weak.empty())
+    throw std::runtime_error("--strong and --weak go together");
   std::uint32_t strong = 0, weak = 1;
   if (!options.strong.empty()) {
     strong = index_of(table, options.strong), weak = index_of(table, options.weak);
   } else if (table.experts.size() == 2) {
     const auto& experts = trial.pool.experts;
     auto mean = [&](std::uint32_t e) {
-      return experts[e].policy_expert < 0 ? 0 : policy.experts[static_cast<std::size_t>(experts[e].policy_expert)].mean;
+      return experts[e].policy_expert < 0
+                 ? 0
+                 : policy.experts[static_cast<std::size_t>(experts[e].policy_expert)].mean;
     };
     if (mean(1) > mean(0)) std::swap(strong, weak);
   } else {
@@ -278,9 +302,9 @@ void judge_pair(const Trial& trial, const Policy& policy, const EvaluateOptions&
   for (PolicyRow& row : report.policies) {
     const auto curve = row.name == "policy"   ? pair_curve(preference, weak_score, strong_score)
                        : row.name == "oracle" ? pair_curve(ideal, weak_score, strong_score)
-                       : row.name == "random"
-                           ? pair_curve(std::vector<double>(table.rows(), 0), weak_score, strong_score)
-                           : std::nullopt;
+                       : row.name == "random" ? pair_curve(std::vector<double>(table.rows(), 0),
+                                                           weak_score, strong_score)
+                                              : std::nullopt;
     if (!curve) continue;
     row.apgr = curve->apgr;
     row.cpt50 = curve->cpt[0], row.cpt80 = curve->cpt[1], row.cpt95 = curve->cpt[2];
@@ -313,7 +337,8 @@ void fill_skills(const Trial& trial, std::uint32_t best, EvaluateReport& report)
     ++picks[trial.skill[r]][trial.chosen[r]];
   }
   for (std::size_t i = 0; i < report.regret_by_right.size(); ++i) {
-    if (report.rows_by_right[i]) report.regret_by_right[i] /= static_cast<double>(report.rows_by_right[i]);
+    if (report.rows_by_right[i])
+      report.regret_by_right[i] /= static_cast<double>(report.rows_by_right[i]);
   }
   for (auto& [name, row] : rows) {
     const double n = static_cast<double>(row.rows);
@@ -335,11 +360,14 @@ void fill_reliability(const Trial& trial, EvaluateReport& report) {
   for (Eigen::Index i = 0; i < trial.p.size(); ++i) {
     const float y = trial.table.score.data()[i], p = trial.p.data()[i];
     if (std::isnan(y)) continue;
-    ReliabilityBin& bin = report.reliability[static_cast<std::size_t>(std::clamp(static_cast<int>(p * kBins), 0, kBins - 1))];
+    ReliabilityBin& bin = report.reliability[static_cast<std::size_t>(
+        std::clamp(static_cast<int>(p * kBins), 0, kBins - 1))];
     bin.predicted += p, bin.observed += y, ++bin.count;
   }
   for (ReliabilityBin& bin : report.reliability) {
-    if (bin.count) bin.predicted /= static_cast<double>(bin.count), bin.observed /= static_cast<double>(bin.count);
+    if (bin.count)
+      bin.predicted /= static_cast<double>(bin.count),
+          bin.observed /= static_cast<double>(bin.count);
   }
 }
 
@@ -361,7 +389,8 @@ std::string picks_of(const Trial& trial) {
     if (trial.priced) line["cost"] = table.cost_usd(row, trial.chosen[r]);
     line["abstained"] = trial.abstained[r] != 0;
     for (std::size_t e = 0; e < table.experts.size(); ++e) {
-      line["p"][table.experts[e]] = std::round(1e4 * trial.p(row, static_cast<Eigen::Index>(e))) / 1e4;
+      line["p"][table.experts[e]] =
+          std::round(1e4 * trial.p(row, static_cast<Eigen::Index>(e))) / 1e4;
     }
     out += line.dump() + "\n";
   }
@@ -391,12 +420,15 @@ EvaluateReport evaluate(const Policy& policy, const EvaluateOptions& options) {
   const std::vector<CostPoint> single = singles(trial);
   const std::uint32_t best = best_of(single);
   report.best_single = table.experts[best];
-  std::vector<std::uint32_t> alone(table.rows(), best), oracle(table.rows(), 0), cheapest(table.rows(), 0);
+  std::vector<std::uint32_t> alone(table.rows(), best), oracle(table.rows(), 0),
+      cheapest(table.rows(), 0);
   for (std::size_t r = 0; r < table.rows(); ++r) {
     const auto row = static_cast<Eigen::Index>(r);
     for (std::uint32_t e = 1; e < table.experts.size(); ++e) {
       const double mine = known(table.score(row, e)), top = known(table.score(row, oracle[r]));
-      if (mine > top || (mine == top && trial.priced && table.cost_usd(row, e) < table.cost_usd(row, oracle[r]))) oracle[r] = e;
+      if (mine > top ||
+          (mine == top && trial.priced && table.cost_usd(row, e) < table.cost_usd(row, oracle[r])))
+        oracle[r] = e;
     }
   }
   std::uint32_t least = 0;
@@ -409,7 +441,8 @@ EvaluateReport evaluate(const Policy& policy, const EvaluateOptions& options) {
   report.policies.push_back(judge_random(trial, single, best));
   report.policies.push_back(judge("best_single", trial, alone, best, options.seed));
   report.policies.push_back(judge("oracle", trial, oracle, best, options.seed));
-  if (trial.priced) report.policies.push_back(judge("cheapest", trial, cheapest, best, options.seed));
+  if (trial.priced)
+    report.policies.push_back(judge("cheapest", trial, cheapest, best, options.seed));
   report.policies.push_back(judge_mix(trial, single, best, report.policies.front()));
   if (trial.priced) {
     double lo = single[least].cost, hi = lo;
@@ -424,10 +457,13 @@ EvaluateReport evaluate(const Policy& policy, const EvaluateOptions& options) {
   fill_reliability(trial, report);
   const double room = report.row("oracle").score - report.row("best_single").score;
   report.headroom = room > 0 ? report.policies.front().gain.mean / room : 0;
-  report.abstained = static_cast<double>(std::accumulate(trial.abstained.begin(), trial.abstained.end(), 0)) / static_cast<double>(table.rows());
+  report.abstained =
+      static_cast<double>(std::accumulate(trial.abstained.begin(), trial.abstained.end(), 0)) /
+      static_cast<double>(table.rows());
   if (!options.json.empty()) write_file(options.json, to_json(report));
   if (!options.picks.empty()) write_file(options.picks, picks_of(trial));
-  report.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - started).count();
+  report.seconds =
+      std::chrono::duration<double>(std::chrono::steady_clock::now() - started).count();
   return report;
 }
 

@@ -34,7 +34,8 @@ std::uint64_t mix(std::uint64_t x) {
 }
 
 /// Loss and gradient of the softmax regression at w.
-float softmax_loss(const Matrix& x, const Matrix& target, float l2, const Matrix& w, Matrix& gradient) {
+float softmax_loss(const Matrix& x, const Matrix& target, float l2, const Matrix& w,
+                   Matrix& gradient) {
   const auto d = x.cols();
   const float n = static_cast<float>(x.rows());
   Matrix p = apply_softmax(w, x);
@@ -47,10 +48,13 @@ float softmax_loss(const Matrix& x, const Matrix& target, float l2, const Matrix
   return fit + 0.5f * l2 * w.leftCols(d).squaredNorm();
 }
 
-float inner(const Matrix& a, const Matrix& b) { return a.cwiseProduct(b).sum(); }
+float inner(const Matrix& a, const Matrix& b) {
+  return a.cwiseProduct(b).sum();
+}
 
 /// The two-loop recursion of L-BFGS.
-Matrix descent(const Matrix& gradient, const std::deque<Matrix>& steps, const std::deque<Matrix>& changes) {
+Matrix descent(const Matrix& gradient, const std::deque<Matrix>& steps,
+               const std::deque<Matrix>& changes) {
   Matrix q = gradient;
   std::vector<float> alpha(steps.size());
   for (std::size_t i = steps.size(); i-- > 0;) {
@@ -68,7 +72,8 @@ Matrix descent(const Matrix& gradient, const std::deque<Matrix>& steps, const st
 }  // namespace
 
 void parallel_for(std::size_t count, const std::function<void(std::size_t)>& work) {
-  const std::size_t threads = std::min<std::size_t>(count, std::max(1u, std::thread::hardware_concurrency()));
+  const std::size_t threads =
+      std::min<std::size_t>(count, std::max(1u, std::thread::hardware_concurrency()));
   std::atomic<std::size_t> next{0};
   auto run = [&] {
     for (std::size_t i; (i = next.fetch_add(1)) < count;) work(i);
@@ -104,7 +109,8 @@ Matrix multiply(const Sparse& x, const Matrix& d) {
     const std::size_t end = std::min(x.rows(), (block + 1) * kRowsAtOnce);
     for (std::size_t r = block * kRowsAtOnce; r < end; ++r) {
       auto row = out.row(static_cast<Eigen::Index>(r));
-      for (std::size_t i = x.start[r]; i < x.start[r + 1]; ++i) row += x.value[i] * d.row(x.column[i]);
+      for (std::size_t i = x.start[r]; i < x.start[r + 1]; ++i)
+        row += x.value[i] * d.row(x.column[i]);
     }
   });
   return out;
@@ -112,7 +118,8 @@ Matrix multiply(const Sparse& x, const Matrix& d) {
 
 Matrix right_vectors(const Sparse& x, std::size_t rank, std::uint64_t seed) {
   const Sparse t = transpose(x);
-  const auto width = static_cast<Eigen::Index>(std::min(rank + kOversampled, std::min(x.rows(), x.columns)));
+  const auto width =
+      static_cast<Eigen::Index>(std::min(rank + kOversampled, std::min(x.rows(), x.columns)));
   Matrix omega(static_cast<Eigen::Index>(x.columns), width);
   for (Eigen::Index i = 0; i < omega.size(); ++i) {
     omega.data()[i] = (mix(seed + static_cast<std::uint64_t>(i)) & 1) ? 1.f : -1.f;
@@ -194,7 +201,8 @@ Matrix fit_ridge(const Matrix& x, const Matrix& y, const Eigen::VectorXf& lambda
     const Matrix centred = part.rowwise() - mean;
     Eigen::MatrixXd gram = (centred.transpose() * centred).cast<double>();
     gram.diagonal() += lambda.cast<double>();
-    const Eigen::MatrixXd right = (centred.transpose() * (goal.rowwise() - goal_mean)).cast<double>();
+    const Eigen::MatrixXd right =
+        (centred.transpose() * (goal.rowwise() - goal_mean)).cast<double>();
     const Eigen::MatrixXd w = gram.ldlt().solve(right);
     for (Eigen::Index e = 0; e < goal.cols(); ++e) {
       out.row(first + e).head(d) = w.col(e).cast<float>().transpose();

@@ -30,7 +30,8 @@ Sparse transpose(const Sparse& x);
 Matrix multiply(const Sparse& x, const Matrix& d);
 
 /// The right singular vectors of the `rank` largest singular values, [columns, rank], by two power
-/// iterations over a random sign sketch (Halko, Martinsson, Tropp 2011). Fewer when x has fewer rows.
+/// iterations over a random sign sketch (Halko, Martinsson, Tropp 2011). Fewer when x has fewer
+/// rows.
 Matrix right_vectors(const Sparse& x, std::size_t rank, std::uint64_t seed);
 
 /// Multinomial logistic regression with soft targets [n, classes] on x [n, d]; L-BFGS.

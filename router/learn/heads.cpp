@@ -9,9 +9,13 @@
 namespace router {
 namespace {
 
-float logit(float p) { return std::log(p / (1 - p)); }
+float logit(float p) {
+  return std::log(p / (1 - p));
+}
 
-float smooth(double sum, double count) { return static_cast<float>((sum + 1) / (count + 2)); }
+float smooth(double sum, double count) {
+  return static_cast<float>((sum + 1) / (count + 2));
+}
 
 }  // namespace
 
@@ -31,7 +35,8 @@ std::vector<Eigen::Index> rows_of_fold(const std::vector<int>& fold, int which, 
   return rows;
 }
 
-SkillHead fit_skills(const Matrix& z, const Matrix& target, const std::vector<int>& fold, const Settings& settings) {
+SkillHead fit_skills(const Matrix& z, const Matrix& target, const std::vector<int>& fold,
+                     const Settings& settings) {
   const int folds = 1 + *std::max_element(fold.begin(), fold.end());
   const Matrix x = z * settings.skill_gain;
   SkillHead head;
@@ -44,7 +49,9 @@ SkillHead fit_skills(const Matrix& z, const Matrix& target, const std::vector<in
   parallel_for(static_cast<std::size_t>(folds) + 1, [&](std::size_t f) {
     const auto rows = labelled(rows_of_fold(fold, static_cast<int>(f), false));
     Matrix w = Matrix::Zero(target.cols(), x.cols() + 1);
-    if (!rows.empty()) w = fit_softmax(x(rows, Eigen::all), target(rows, Eigen::all), settings.skill_l2, settings.skill_iterations);
+    if (!rows.empty())
+      w = fit_softmax(x(rows, Eigen::all), target(rows, Eigen::all), settings.skill_l2,
+                      settings.skill_iterations);
     if (static_cast<int>(f) == folds) {
       w.leftCols(x.cols()) *= settings.skill_gain;
       head.weight = std::move(w);
@@ -53,7 +60,8 @@ SkillHead fit_skills(const Matrix& z, const Matrix& target, const std::vector<in
     const auto held = rows_of_fold(fold, static_cast<int>(f), true);
     if (held.empty()) return;
     const Matrix p = apply_softmax(w, x(held, Eigen::all));
-    for (std::size_t i = 0; i < held.size(); ++i) head.held_out.row(held[i]) = p.row(static_cast<Eigen::Index>(i));
+    for (std::size_t i = 0; i < held.size(); ++i)
+      head.held_out.row(held[i]) = p.row(static_cast<Eigen::Index>(i));
   });
   std::size_t right = 0, counted = 0;
   for (Eigen::Index r = 0; r < z.rows(); ++r) {
@@ -67,7 +75,8 @@ SkillHead fit_skills(const Matrix& z, const Matrix& target, const std::vector<in
   return head;
 }
 
-Profile fit_profile(const Matrix& target, const Matrix& score, const std::vector<Eigen::Index>& rows, float prior) {
+Profile fit_profile(const Matrix& target, const Matrix& score,
+                    const std::vector<Eigen::Index>& rows, float prior) {
   const auto skills = target.cols(), experts = score.cols();
   Eigen::MatrixXd sum = Eigen::MatrixXd::Zero(skills, experts), count = sum;
   for (Eigen::Index r : rows) {
@@ -88,25 +97,30 @@ Profile fit_profile(const Matrix& target, const Matrix& score, const std::vector
     for (Eigen::Index s = 0; s < skills; ++s) {
       const float of_skill = logit(smooth(sum.row(s).sum(), count.row(s).sum()));
       const float expected = 1 / (1 + std::exp(-(of_expert + of_skill - grand)));
-      out.rate(s, e) = (static_cast<float>(sum(s, e)) + prior * expected) / (static_cast<float>(count(s, e)) + prior);
+      out.rate(s, e) = (static_cast<float>(sum(s, e)) + prior * expected) /
+                       (static_cast<float>(count(s, e)) + prior);
     }
   }
   return out;
 }
 
-Matrix predict_local(const Matrix& z, const Matrix& score, const Matrix& fallback, const Settings& settings) {
+Matrix predict_local(const Matrix& z, const Matrix& score, const Matrix& fallback,
+                     const Settings& settings) {
   constexpr Eigen::Index kRowsAtOnce = 256;
   const auto n = z.rows(), experts = score.cols();
   Matrix out(n, experts);
   const auto blocks = static_cast<std::size_t>((n + kRowsAtOnce - 1) / kRowsAtOnce);
   parallel_for(blocks, [&](std::size_t block) {
-    const Eigen::Index from = static_cast<Eigen::Index>(block) * kRowsAtOnce, rows = std::min(kRowsAtOnce, n - from);
+    const Eigen::Index from = static_cast<Eigen::Index>(block) * kRowsAtOnce,
+                       rows = std::min(kRowsAtOnce, n - from);
     const Matrix similar = z.middleRows(from, rows) * z.transpose();
     std::vector<std::pair<float, Eigen::Index>> order(static_cast<std::size_t>(n));
     for (Eigen::Index i = 0; i < rows; ++i) {
-      for (Eigen::Index j = 0; j < n; ++j) order[static_cast<std::size_t>(j)] = {j == from + i ? -2.f : similar(i, j), j};
+      for (Eigen::Index j = 0; j < n; ++j)
+        order[static_cast<std::size_t>(j)] = {j == from + i ? -2.f : similar(i, j), j};
       const std::size_t k = std::min<std::size_t>(settings.neighbours, order.size() - 1);
-      std::nth_element(order.begin(), order.begin() + static_cast<std::ptrdiff_t>(k), order.end(), std::greater<>());
+      std::nth_element(order.begin(), order.begin() + static_cast<std::ptrdiff_t>(k), order.end(),
+                       std::greater<>());
       std::sort(order.begin(), order.begin() + static_cast<std::ptrdiff_t>(k), std::greater<>());
       for (Eigen::Index e = 0; e < experts; ++e) {
         float sum = 1e-3f * fallback(from + i, e), weight = 1e-3f;
@@ -123,7 +137,8 @@ Matrix predict_local(const Matrix& z, const Matrix& score, const Matrix& fallbac
   return out;
 }
 
-void fit_blend(const Matrix terms[3], const Matrix& score, const Eigen::RowVectorXf& mean, float blend[3]) {
+void fit_blend(const Matrix terms[3], const Matrix& score, const Eigen::RowVectorXf& mean,
+               float blend[3]) {
   // The prior weights choose who competes for a row, and are what few rows shrink to.
   const Eigen::Vector3d prior(0.5, 0.25, 0.25);
   constexpr std::size_t kContenders = 3;
@@ -134,12 +149,14 @@ void fit_blend(const Matrix terms[3], const Matrix& score, const Eigen::RowVecto
     order.clear();
     for (Eigen::Index e = 0; e < score.cols(); ++e) {
       if (std::isnan(score(r, e))) continue;
-      const double p = mean(e) + prior(0) * (terms[0](r, e) - mean(e)) + prior(1) * (terms[1](r, e) - mean(e)) +
+      const double p = mean(e) + prior(0) * (terms[0](r, e) - mean(e)) +
+                       prior(1) * (terms[1](r, e) - mean(e)) +
                        prior(2) * (terms[2](r, e) - mean(e));
       order.emplace_back(p, e);
     }
     const std::size_t kept = std::min(kContenders, order.size());
-    std::partial_sort(order.begin(), order.begin() + static_cast<std::ptrdiff_t>(kept), order.end(), std::greater<>());
+    std::partial_sort(order.begin(), order.begin() + static_cast<std::ptrdiff_t>(kept), order.end(),
+                      std::greater<>());
     // What must be right is the difference between the experts that may be chosen.
     for (std::size_t i = 0; i < kept; ++i) {
       for (std::size_t j = i + 1; j < kept; ++j) {
@@ -170,7 +187,8 @@ void fit_blend(const Matrix terms[3], const Matrix& score, const Eigen::RowVecto
     if (drop <= best) continue;
     best = drop;
     for (int i = 0; i < 3; ++i) blend[i] = 0;
-    for (std::size_t i = 0; i < in.size(); ++i) blend[in[i]] = static_cast<float>(w(static_cast<Eigen::Index>(i)));
+    for (std::size_t i = 0; i < in.size(); ++i)
+      blend[in[i]] = static_cast<float>(w(static_cast<Eigen::Index>(i)));
   }
 }
 

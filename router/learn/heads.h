@@ -1,5 +1,5 @@
-// What is fitted on the unit vectors z: skills, profiles, neighbours, the direct term and their blend,
-// each with predictions for rows that it was not fitted on.
+// What is fitted on the unit vectors z: skills, profiles, neighbours, the direct term and their
+// blend, each with predictions for rows that it was not fitted on.
 #pragma once
 
 #include <vector>
@@ -23,21 +23,26 @@ struct SkillHead {
 };
 
 /// `target` [rows, skills], rows sum to 1; all-zero rows have no label and are left out of the fit.
-SkillHead fit_skills(const Matrix& z, const Matrix& target, const std::vector<int>& fold, const Settings& settings);
+SkillHead fit_skills(const Matrix& z, const Matrix& target, const std::vector<int>& fold,
+                     const Settings& settings);
 
-/// Shrunken success rates [skills, experts]: X = sum of score, n = count, prior by logit additivity.
+/// Shrunken success rates [skills, experts]: X = sum of score, n = count, prior by logit
+/// additivity.
 struct Profile {
   Matrix rate, support;
 };
 
-Profile fit_profile(const Matrix& target, const Matrix& score, const std::vector<Eigen::Index>& rows, float prior);
+Profile fit_profile(const Matrix& target, const Matrix& score,
+                    const std::vector<Eigen::Index>& rows, float prior);
 
 /// Mean outcome of the nearest other rows, [rows, experts].
-Matrix predict_local(const Matrix& z, const Matrix& score, const Matrix& fallback, const Settings& settings);
+Matrix predict_local(const Matrix& z, const Matrix& score, const Matrix& fallback,
+                     const Settings& settings);
 
 /// Weights >= 0 of the three terms, by least squares on held-out terms: the differences of outcome
 /// between the three leading experts of every row. Shrunken towards (1/2, 1/4, 1/4).
-void fit_blend(const Matrix terms[3], const Matrix& score, const Eigen::RowVectorXf& mean, float blend[3]);
+void fit_blend(const Matrix terms[3], const Matrix& score, const Eigen::RowVectorXf& mean,
+               float blend[3]);
 
 /// Column means that ignore NaN.
 Eigen::RowVectorXf mean_known(const Matrix& score);

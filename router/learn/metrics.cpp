@@ -30,7 +30,8 @@ Interval bootstrap_mean(const std::vector<double>& values, std::uint64_t seed) {
   for (double& mean : means) {
     double sum = 0;
     for (std::size_t i = 0; i < n; ++i) {
-      sum += values[static_cast<std::size_t>((static_cast<unsigned __int128>(step(state)) * n) >> 64)];
+      sum +=
+          values[static_cast<std::size_t>((static_cast<unsigned __int128>(step(state)) * n) >> 64)];
     }
     mean = sum / static_cast<double>(n);
   }
@@ -47,7 +48,8 @@ double calibration_error(const Matrix& p, const Matrix& score) {
   for (Eigen::Index i = 0; i < p.size(); ++i) {
     const float y = score.data()[i];
     if (std::isnan(y)) continue;
-    const auto bin = static_cast<std::size_t>(std::clamp(static_cast<int>(p.data()[i] * kBins), 0, kBins - 1));
+    const auto bin =
+        static_cast<std::size_t>(std::clamp(static_cast<int>(p.data()[i] * kBins), 0, kBins - 1));
     count[bin] += 1, predicted[bin] += p.data()[i], observed[bin] += y;
     total += 1;
   }
@@ -56,7 +58,8 @@ double calibration_error(const Matrix& p, const Matrix& score) {
   return total > 0 ? error / total : 0;
 }
 
-std::optional<PairCurve> pair_curve(const std::vector<double>& preference, const std::vector<double>& weak,
+std::optional<PairCurve> pair_curve(const std::vector<double>& preference,
+                                    const std::vector<double>& weak,
                                     const std::vector<double>& strong) {
   const std::size_t n = preference.size();
   const double weak_sum = std::accumulate(weak.begin(), weak.end(), 0.0);
@@ -64,7 +67,8 @@ std::optional<PairCurve> pair_curve(const std::vector<double>& preference, const
   if (n == 0 || gap <= 0) return std::nullopt;
   std::vector<std::size_t> order(n);
   std::iota(order.begin(), order.end(), 0u);
-  std::sort(order.begin(), order.end(), [&](auto a, auto b) { return preference[a] > preference[b]; });
+  std::sort(order.begin(), order.end(),
+            [&](auto a, auto b) { return preference[a] > preference[b]; });
   constexpr double kLevels[3] = {0.5, 0.8, 0.95};
   PairCurve out;
   std::fill(out.cpt, out.cpt + 3, 1.0);
@@ -73,8 +77,10 @@ std::optional<PairCurve> pair_curve(const std::vector<double>& preference, const
   for (std::size_t from = 0; from < n;) {
     std::size_t to = from;
     double gain = 0;
-    for (; to < n && preference[order[to]] == preference[order[from]]; ++to) gain += strong[order[to]] - weak[order[to]];
-    const double next = recovered + gain / gap, next_share = static_cast<double>(to) / static_cast<double>(n);
+    for (; to < n && preference[order[to]] == preference[order[from]]; ++to)
+      gain += strong[order[to]] - weak[order[to]];
+    const double next = recovered + gain / gap,
+                 next_share = static_cast<double>(to) / static_cast<double>(n);
     for (int i = 0; i < 3; ++i) {
       if (reached[i] || next < kLevels[i]) continue;
       reached[i] = true;
@@ -106,7 +112,9 @@ std::vector<CostPoint> hull_of(std::vector<CostPoint> points) {
 double score_at(const std::vector<CostPoint>& hull, double cost) {
   if (hull.empty()) return 0;
   if (cost >= hull.back().cost) return hull.back().score;
-  if (cost <= hull.front().cost) return hull.front().cost > 0 ? hull.front().score * cost / hull.front().cost : hull.front().score;
+  if (cost <= hull.front().cost)
+    return hull.front().cost > 0 ? hull.front().score * cost / hull.front().cost
+                                 : hull.front().score;
   for (std::size_t i = 1; i < hull.size(); ++i) {
     if (cost > hull[i].cost) continue;
     const double t = (cost - hull[i - 1].cost) / (hull[i].cost - hull[i - 1].cost);
@@ -124,7 +132,8 @@ double average_quality(const std::vector<CostPoint>& hull, double lo, double hi)
   std::sort(costs.begin(), costs.end());
   double area = 0;
   for (std::size_t i = 1; i < costs.size(); ++i) {
-    area += (costs[i] - costs[i - 1]) * (score_at(hull, costs[i - 1]) + score_at(hull, costs[i])) / 2;
+    area +=
+        (costs[i] - costs[i - 1]) * (score_at(hull, costs[i - 1]) + score_at(hull, costs[i])) / 2;
   }
   return area / (hi - lo);
 }

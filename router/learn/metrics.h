@@ -19,15 +19,16 @@ Interval bootstrap_mean(const std::vector<double>& values, std::uint64_t seed);
 /// Expected calibration error of p against outcomes, 15 equal-width bins; NaN outcomes are skipped.
 double calibration_error(const Matrix& p, const Matrix& score);
 
-/// RouteLLM (arXiv 2406.18665): rows are sent to the strong expert in order of `preference`, ties in
-/// proportion (all rows of one value move together, along a straight line).
+/// RouteLLM (arXiv 2406.18665): rows are sent to the strong expert in order of `preference`, ties
+/// in proportion (all rows of one value move together, along a straight line).
 struct PairCurve {
-  double apgr = 0;   // area under performance gap recovered against the share of strong calls
+  double apgr = 0;  // area under performance gap recovered against the share of strong calls
   double cpt[3] = {0, 0, 0};  // share of strong calls that recovers 50, 80, 95% of the gap
 };
 
 /// nullopt when the strong expert is not better than the weak one on these rows.
-std::optional<PairCurve> pair_curve(const std::vector<double>& preference, const std::vector<double>& weak,
+std::optional<PairCurve> pair_curve(const std::vector<double>& preference,
+                                    const std::vector<double>& weak,
                                     const std::vector<double>& strong);
 
 /// One point of a cost-quality curve.
@@ -38,9 +39,9 @@ struct CostPoint {
 /// The upper convex hull that never falls with cost (RouterBench, arXiv 2403.12031, section 3).
 std::vector<CostPoint> hull_of(std::vector<CostPoint> points);
 
-/// Area under the hull between the costs `lo` and `hi`, divided by hi - lo; to the right of the last
-/// point the score stays, to the left of the first one it is taken as that point's score scaled down
-/// to zero cost by a straight line.
+/// Area under the hull between the costs `lo` and `hi`, divided by hi - lo; to the right of the
+/// last point the score stays, to the left of the first one it is taken as that point's score
+/// scaled down to zero cost by a straight line.
 double average_quality(const std::vector<CostPoint>& hull, double lo, double hi);
 
 /// Score of the hull at a cost, the same extrapolation.

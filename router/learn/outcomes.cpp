@@ -41,7 +41,9 @@ double read_amount(simdjson::dom::object object, const char* key) {
 
 }  // namespace
 
-std::uint64_t hash_of_id(std::string_view id) { return XXH3_64bits(id.data(), id.size()); }
+std::uint64_t hash_of_id(std::string_view id) {
+  return XXH3_64bits(id.data(), id.size());
+}
 
 double split_point(std::uint64_t id_hash, std::uint64_t seed) {
   const std::uint64_t mixed = XXH3_64bits_withSeed(&id_hash, sizeof id_hash, seed);
@@ -78,7 +80,8 @@ OutcomeReader& OutcomeReader::operator=(OutcomeReader&&) noexcept = default;
 
 bool OutcomeReader::fail(std::string what) {
   ++faults_total_;
-  if (faults_.size() < limits_.faults_max) faults_.push_back({path_, line_number_, std::move(what)});
+  if (faults_.size() < limits_.faults_max)
+    faults_.push_back({path_, line_number_, std::move(what)});
   return false;
 }
 
@@ -107,7 +110,8 @@ bool OutcomeReader::read_line() {
     const char* from = s.block.data() + s.at;
     const std::size_t left = s.block.size() - s.at;
     const void* end = std::memchr(from, '\n', left);
-    const std::size_t length = end ? static_cast<std::size_t>(static_cast<const char*>(end) - from) : left;
+    const std::size_t length =
+        end ? static_cast<std::size_t>(static_cast<const char*>(end) - from) : left;
     if (line_.size() + length > limits_.line_bytes_max) too_long = true;
     if (!too_long) line_.append(from, length);
     s.at += length + (end ? 1 : 0);
@@ -138,7 +142,8 @@ bool OutcomeReader::parse_line(OutcomeRow& row) {
   if (!read_string(root, "id", row.id) || row.id.empty()) {
     return fail("no \"id\"; a non-empty string is expected");
   }
-  if (!read_string(root, "text", row.text)) return fail("no \"text\"; the query as a string is expected");
+  if (!read_string(root, "text", row.text))
+    return fail("no \"text\"; the query as a string is expected");
   read_string(root, "gold", row.gold);
   std::string domain;
   if (read_string(root, "domain", domain) && !domain.empty()) row.skills.push_back(domain);
@@ -166,28 +171,35 @@ bool OutcomeReader::parse_line(OutcomeRow& row) {
     element score;
     if (graded["score"].get(score) != simdjson::SUCCESS || score.is_null()) continue;
     double value_of_score = 0;
-    if (score.get(value_of_score) != simdjson::SUCCESS || !(value_of_score >= 0 && value_of_score <= 1)) {
+    if (score.get(value_of_score) != simdjson::SUCCESS ||
+        !(value_of_score >= 0 && value_of_score <= 1)) {
       return fail("the score of " + in_quotes(name) + " is not a number from 0 to 1");
     }
     outcome.score = static_cast<float>(value_of_score);
     outcome.cost_usd = static_cast<float>(read_amount(graded, "cost"));
     outcome.latency_ms = static_cast<float>(read_amount(graded, "latency_ms"));
     if (std::isnan(outcome.cost_usd) || std::isnan(outcome.latency_ms)) {
-      return fail("cost and latency_ms of " + in_quotes(name) + " must be numbers from 0 up, or null");
+      return fail("cost and latency_ms of " + in_quotes(name) +
+                  " must be numbers from 0 up, or null");
     }
     std::int64_t tokens = 0;
-    if (graded["tokens_in"].get(tokens) == simdjson::SUCCESS) outcome.tokens_in = static_cast<int>(tokens);
-    if (graded["tokens_out"].get(tokens) == simdjson::SUCCESS) outcome.tokens_out = static_cast<int>(tokens);
+    if (graded["tokens_in"].get(tokens) == simdjson::SUCCESS)
+      outcome.tokens_in = static_cast<int>(tokens);
+    if (graded["tokens_out"].get(tokens) == simdjson::SUCCESS)
+      outcome.tokens_out = static_cast<int>(tokens);
     std::string_view answer;
-    if (keep_answers_ && graded["answer"].get(answer) == simdjson::SUCCESS) outcome.answer.assign(answer);
+    if (keep_answers_ && graded["answer"].get(answer) == simdjson::SUCCESS)
+      outcome.answer.assign(answer);
     std::string key(name);
-    auto [found, fresh] = expert_index_.try_emplace(key, static_cast<std::uint32_t>(experts_.size()));
+    auto [found, fresh] =
+        expert_index_.try_emplace(key, static_cast<std::uint32_t>(experts_.size()));
     if (fresh) experts_.push_back(std::move(key));
     outcome.expert = found->second;
     row.outcomes.push_back(std::move(outcome));
   }
   row.id_hash = hash_of_id(row.id);
-  if (!seen_.insert(row.id_hash).second) return fail("the id " + in_quotes(row.id) + " was used before");
+  if (!seen_.insert(row.id_hash).second)
+    return fail("the id " + in_quotes(row.id) + " was used before");
   return true;
 }
 

@@ -6,8 +6,8 @@
 // `domain` is one skill, `skills` a list of names (each gets an equal share); both may be absent.
 // Unknown keys are ignored. An expert that did not answer a query is simply not in `outcomes`.
 //
-// Memory: one line at a time, plus 8 bytes per row for the duplicate check. Lines that cannot be used
-// are skipped and recorded as faults, so that one pass names every fault of a file.
+// Memory: one line at a time, plus 8 bytes per row for the duplicate check. Lines that cannot be
+// used are skipped and recorded as faults, so that one pass names every fault of a file.
 #pragma once
 
 #include <cstdint>
@@ -27,12 +27,12 @@ struct ReadLimits {
 };
 
 struct Outcome {
-  std::uint32_t expert = 0;   // index into OutcomeReader::experts()
-  float score = 0;            // 0..1
-  float cost_usd = -1;        // -1: the source has none
+  std::uint32_t expert = 0;  // index into OutcomeReader::experts()
+  float score = 0;           // 0..1
+  float cost_usd = -1;       // -1: the source has none
   float latency_ms = -1;
   std::int32_t tokens_in = -1, tokens_out = -1;
-  std::string answer;         // only when the reader keeps answers
+  std::string answer;  // only when the reader keeps answers
 };
 
 struct OutcomeRow {

@@ -43,9 +43,9 @@ void thin(std::vector<Draft>& rows, std::size_t most) {
   rows.resize(most);
 }
 
-void read_file(const std::string& path, const TableOptions& options, std::size_t most, Names& experts,
-               Names& skills, std::vector<Draft>& rows, std::size_t& rows_read, std::vector<Fault>& faults,
-               std::size_t& faults_total) {
+void read_file(const std::string& path, const TableOptions& options, std::size_t most,
+               Names& experts, Names& skills, std::vector<Draft>& rows, std::size_t& rows_read,
+               std::vector<Fault>& faults, std::size_t& faults_total) {
   OutcomeReader reader(path);
   Extractor extractor;
   OutcomeRow row;
@@ -63,7 +63,8 @@ void read_file(const std::string& path, const TableOptions& options, std::size_t
     if (options.keep_text) draft.text = row.text;
     for (const std::string& skill : row.skills) draft.labels.push_back(skills.add(skill));
     draft.outcomes = row.outcomes;
-    for (Outcome& outcome : draft.outcomes) outcome.expert = experts.add(reader.experts()[outcome.expert]);
+    for (Outcome& outcome : draft.outcomes)
+      outcome.expert = experts.add(reader.experts()[outcome.expert]);
     rows.push_back(std::move(draft));
     if (rows.size() >= 2 * most) thin(rows, most);
   }
@@ -93,14 +94,16 @@ std::vector<std::int32_t> choose_columns(const TableOptions& options, const Name
     }
     if (!missing.empty()) {
       std::string has;
-      for (std::size_t e = 0; e < names.list.size() && e < 40; ++e) has += (e ? ", " : "") + names.list[e];
+      for (std::size_t e = 0; e < names.list.size() && e < 40; ++e)
+        has += (e ? ", " : "") + names.list[e];
       throw std::runtime_error("no outcome for the experts " + missing + "; the files have " + has);
     }
     return column;
   }
   std::vector<std::uint32_t> sorted(names.list.size());
   std::iota(sorted.begin(), sorted.end(), 0u);
-  std::sort(sorted.begin(), sorted.end(), [&](auto a, auto b) { return names.list[a] < names.list[b]; });
+  std::sort(sorted.begin(), sorted.end(),
+            [&](auto a, auto b) { return names.list[a] < names.list[b]; });
   for (std::uint32_t e : sorted) {
     if (static_cast<double>(outcomes[e]) < options.covered_min * static_cast<double>(rows.size())) {
       table.left_out.push_back(names.list[e]);
@@ -113,7 +116,8 @@ std::vector<std::int32_t> choose_columns(const TableOptions& options, const Name
 }
 
 void fill(const std::vector<std::int32_t>& column, std::vector<Draft>& rows, Table& table) {
-  const auto n = static_cast<Eigen::Index>(rows.size()), experts = static_cast<Eigen::Index>(table.experts.size());
+  const auto n = static_cast<Eigen::Index>(rows.size()),
+             experts = static_cast<Eigen::Index>(table.experts.size());
   table.score = Matrix::Constant(n, experts, std::numeric_limits<float>::quiet_NaN());
   table.cost_usd = Matrix::Constant(n, experts, -1.f);
   std::vector<double> latency(table.experts.size()), tokens(table.experts.size());
@@ -162,7 +166,8 @@ Table read_table(const TableOptions& options) {
                              describe(faults, faults_total));
   }
   thin(rows, most);
-  std::sort(rows.begin(), rows.end(), [](const Draft& a, const Draft& b) { return a.id_hash < b.id_hash; });
+  std::sort(rows.begin(), rows.end(),
+            [](const Draft& a, const Draft& b) { return a.id_hash < b.id_hash; });
   for (std::size_t r = 1; r < rows.size(); ++r) {
     if (rows[r].id_hash == rows[r - 1].id_hash) {
       throw std::runtime_error("the id \"" + rows[r].id + "\" is in two of the outcome files");
@@ -170,7 +175,8 @@ Table read_table(const TableOptions& options) {
   }
   if (rows.empty()) throw std::runtime_error("the outcome files hold no row that can be used");
   const std::vector<std::int32_t> column = choose_columns(options, experts, rows, table);
-  if (table.experts.empty()) throw std::runtime_error("no expert has outcomes for half of the rows");
+  if (table.experts.empty())
+    throw std::runtime_error("no expert has outcomes for half of the rows");
   table.skills = skills.list;
   fill(column, rows, table);
   return table;

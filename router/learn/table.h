@@ -20,9 +20,9 @@ struct TableOptions {
   double covered_min = 0.5;          // an expert with fewer outcomes than this share is left out
   std::size_t limit = 0;             // rows, drawn by the seed; 0: no limit
   std::uint64_t seed = 0;
-  double share = 1;                  // of the split
+  double share = 1;  // of the split
   Part part = Part::all;
-  bool keep_text = false;            // only where somebody will read it
+  bool keep_text = false;  // only where somebody will read it
 };
 
 struct Table {

@@ -17,7 +17,8 @@ namespace {
 constexpr const char* kGeneral = "general";
 
 /// Labels as shares [rows, skills]. Without any label the rows are grouped by similarity instead.
-Matrix make_targets(const Table& table, const Matrix& z, const Settings& settings, std::vector<std::string>& skills) {
+Matrix make_targets(const Table& table, const Matrix& z, const Settings& settings,
+                    std::vector<std::string>& skills) {
   const auto n = static_cast<Eigen::Index>(table.rows());
   skills = table.skills;
   if (skills.empty()) {
@@ -25,7 +26,8 @@ Matrix make_targets(const Table& table, const Matrix& z, const Settings& setting
     const std::size_t topics = std::clamp<std::size_t>(table.rows() / kRowsPerTopic, 1, kTopicsMax);
     Matrix centroids;
     const auto cell = group_rows(z, topics, settings.cell_iterations, centroids);
-    for (Eigen::Index t = 0; t < centroids.rows(); ++t) skills.push_back("topic-" + std::to_string(t + 1));
+    for (Eigen::Index t = 0; t < centroids.rows(); ++t)
+      skills.push_back("topic-" + std::to_string(t + 1));
     Matrix target = Matrix::Zero(n, centroids.rows());
     for (Eigen::Index r = 0; r < n; ++r) target(r, cell[static_cast<std::size_t>(r)]) = 1;
     return target;
@@ -56,7 +58,9 @@ Matrix apply_linear(const Matrix& weight, const Matrix& x) {
   return out;
 }
 
-std::vector<float> flat(const Matrix& m) { return {m.data(), m.data() + m.size()}; }
+std::vector<float> flat(const Matrix& m) {
+  return {m.data(), m.data() + m.size()};
+}
 
 void put_experts(const Table& table, Policy& policy) {
   const Eigen::RowVectorXf mean = mean_known(table.score);
@@ -79,46 +83,57 @@ void put_experts(const Table& table, Policy& policy) {
 }
 
 /// Rows grouped into cells, so that a query is compared with a few of them only.
-void put_memory(const Table& table, const Matrix& z, const Matrix& predicted, const Settings& settings, Policy& policy) {
+void put_memory(const Table& table, const Matrix& z, const Matrix& predicted,
+                const Settings& settings, Policy& policy) {
   const std::size_t dim = policy.dim, experts = table.experts.size();
   std::vector<Eigen::Index> kept(table.rows());
   std::iota(kept.begin(), kept.end(), 0);
   if (kept.size() > settings.memory_rows_max) {
     // Rows are in the order of their id hashes, so evenly spaced ones are a random sample.
     std::vector<Eigen::Index> sample;
-    for (std::size_t i = 0; i < settings.memory_rows_max; ++i) sample.push_back(kept[i * kept.size() / settings.memory_rows_max]);
+    for (std::size_t i = 0; i < settings.memory_rows_max; ++i)
+      sample.push_back(kept[i * kept.size() / settings.memory_rows_max]);
     kept = std::move(sample);
   }
   const Matrix points = z(kept, Eigen::all);
   Matrix centroids;
   const auto cells = static_cast<std::size_t>(std::sqrt(static_cast<double>(kept.size())));
-  const auto cell = group_rows(points, std::max<std::size_t>(1, cells), settings.cell_iterations, centroids);
+  const auto cell =
+      group_rows(points, std::max<std::size_t>(1, cells), settings.cell_iterations, centroids);
   Memory& m = policy.memory;
   m.rows = static_cast<std::uint32_t>(kept.size());
   m.cells = static_cast<std::uint32_t>(centroids.rows());
   std::vector<std::size_t> order(kept.size());
   std::iota(order.begin(), order.end(), 0u);
-  std::stable_sort(order.begin(), order.end(), [&](std::size_t a, std::size_t b) { return cell[a] < cell[b]; });
-  auto quantise = [](float x) { return static_cast<std::int8_t>(std::lrintf(std::clamp(x * 127, -127.f, 127.f))); };
+  std::stable_sort(order.begin(), order.end(),
+                   [&](std::size_t a, std::size_t b) { return cell[a] < cell[b]; });
+  auto quantise = [](float x) {
+    return static_cast<std::int8_t>(std::lrintf(std::clamp(x * 127, -127.f, 127.f)));
+  };
   m.centroid.resize(m.cells * dim);
-  for (Eigen::Index i = 0; i < centroids.size(); ++i) m.centroid[static_cast<std::size_t>(i)] = quantise(centroids.data()[i]);
+  for (Eigen::Index i = 0; i < centroids.size(); ++i)
+    m.centroid[static_cast<std::size_t>(i)] = quantise(centroids.data()[i]);
   m.cell_start.assign(m.cells + 1, 0);
   m.z.reserve(kept.size() * dim);
   for (std::size_t i : order) {
     ++m.cell_start[cell[i] + 1];
-    for (std::size_t d = 0; d < dim; ++d) m.z.push_back(quantise(points(static_cast<Eigen::Index>(i), static_cast<Eigen::Index>(d))));
+    for (std::size_t d = 0; d < dim; ++d)
+      m.z.push_back(quantise(points(static_cast<Eigen::Index>(i), static_cast<Eigen::Index>(d))));
     const Eigen::Index row = kept[i];
     for (std::size_t e = 0; e < experts; ++e) {
       const float y = table.score(row, static_cast<Eigen::Index>(e));
-      m.score.push_back(std::isnan(y) ? kUnknown : static_cast<std::uint8_t>(std::lrintf(y * kScoreSteps)));
-      m.predicted.push_back(static_cast<std::uint8_t>(std::lrintf(std::clamp(predicted(row, static_cast<Eigen::Index>(e)), 0.f, 1.f) * kPredictedSteps)));
+      m.score.push_back(std::isnan(y) ? kUnknown
+                                      : static_cast<std::uint8_t>(std::lrintf(y * kScoreSteps)));
+      m.predicted.push_back(static_cast<std::uint8_t>(std::lrintf(
+          std::clamp(predicted(row, static_cast<Eigen::Index>(e)), 0.f, 1.f) * kPredictedSteps)));
     }
     m.label.push_back(table.ids[static_cast<std::size_t>(row)]);
   }
   for (std::uint32_t c = 0; c < m.cells; ++c) m.cell_start[c + 1] += m.cell_start[c];
 }
 
-std::vector<Alarm> find_alarms(const Table& table, const Matrix& target, const std::vector<std::string>& skills) {
+std::vector<Alarm> find_alarms(const Table& table, const Matrix& target,
+                               const std::vector<std::string>& skills) {
   constexpr double kOutcomesMin = 20, kZ = -4;
   std::vector<Alarm> alarms;
   for (std::size_t s = 0; s < skills.size(); ++s) {
@@ -127,13 +142,15 @@ std::vector<Alarm> find_alarms(const Table& table, const Matrix& target, const s
       for (Eigen::Index r = 0; r < target.rows(); ++r) {
         const float options = table.features[static_cast<std::size_t>(r)].surface[kOptions] * 4;
         const float y = table.score(r, static_cast<Eigen::Index>(e));
-        if (target(r, static_cast<Eigen::Index>(s)) < 0.5f || options < 2 || std::isnan(y)) continue;
+        if (target(r, static_cast<Eigen::Index>(s)) < 0.5f || options < 2 || std::isnan(y))
+          continue;
         n += 1, sum += y, chance += 1 / options;
       }
       if (n < kOutcomesMin) continue;
       const double score = sum / n, expected = chance / n;
       if ((score - expected) / std::sqrt(expected * (1 - expected) / n) > kZ) continue;
-      alarms.push_back({skills[s], table.experts[e], static_cast<std::uint32_t>(n), score, expected});
+      alarms.push_back(
+          {skills[s], table.experts[e], static_cast<std::uint32_t>(n), score, expected});
     }
   }
   return alarms;
@@ -187,8 +204,9 @@ TrainReport train(const TrainOptions& options, PolicyPtr* result) {
   const Table table = read_table(reading);
   constexpr std::size_t kRowsMin = 10;
   if (table.rows() < kRowsMin) {
-    throw std::runtime_error("only " + std::to_string(table.rows()) + " rows to train on; at least " +
-                             std::to_string(kRowsMin) + " are needed, a few hundred are useful");
+    throw std::runtime_error("only " + std::to_string(table.rows()) +
+                             " rows to train on; at least " + std::to_string(kRowsMin) +
+                             " are needed, a few hundred are useful");
   }
 
   auto policy = std::make_shared<Policy>();
@@ -214,13 +232,18 @@ TrainReport train(const TrainOptions& options, PolicyPtr* result) {
   lambda << Eigen::VectorXf::Constant(rows.z.cols(), settings.ridge_z),
       Eigen::VectorXf::Constant(kSurfaceCount, settings.ridge_surface),
       Eigen::VectorXf::Constant(head.held_out.cols(), settings.ridge_skill);
-  Matrix terms[3] = {Matrix(table.score.rows(), table.score.cols()), {}, Matrix(table.score.rows(), table.score.cols())};
+  Matrix terms[3] = {Matrix(table.score.rows(), table.score.cols()),
+                     {},
+                     Matrix(table.score.rows(), table.score.cols())};
   parallel_for(static_cast<std::size_t>(settings.folds), [&](std::size_t f) {
-    const auto fit = rows_of_fold(fold, static_cast<int>(f), false), held = rows_of_fold(fold, static_cast<int>(f), true);
+    const auto fit = rows_of_fold(fold, static_cast<int>(f), false),
+               held = rows_of_fold(fold, static_cast<int>(f), true);
     if (held.empty() || fit.empty()) return;
     const Profile profile = fit_profile(target, table.score, fit, settings.profile_prior);
     const Matrix by_skill = head.held_out(held, Eigen::all) * profile.rate;
-    const Matrix direct = apply_linear(fit_ridge(inputs(fit, Eigen::all), table.score(fit, Eigen::all), lambda), inputs(held, Eigen::all));
+    const Matrix direct =
+        apply_linear(fit_ridge(inputs(fit, Eigen::all), table.score(fit, Eigen::all), lambda),
+                     inputs(held, Eigen::all));
     for (std::size_t i = 0; i < held.size(); ++i) {
       terms[0].row(held[i]) = by_skill.row(static_cast<Eigen::Index>(i));
       terms[2].row(held[i]) = direct.row(static_cast<Eigen::Index>(i));
@@ -266,7 +289,8 @@ TrainReport train(const TrainOptions& options, PolicyPtr* result) {
   report.left_out = table.left_out;
   report.skills = skills;
   report.skill_accuracy = head.accuracy;
-  for (const PolicyExpert& e : policy->experts) report.experts.push_back({e.name, e.mean, e.cost_usd, e.outcomes});
+  for (const PolicyExpert& e : policy->experts)
+    report.experts.push_back({e.name, e.mean, e.cost_usd, e.outcomes});
   for (int i = 0; i < 3; ++i) report.blend[i] = policy->blend[i];
   report.calibration_error = calibration_error(predicted, table.score);
   report.alarms = find_alarms(table, target, skills);
@@ -275,7 +299,8 @@ TrainReport train(const TrainOptions& options, PolicyPtr* result) {
   report.policy_bytes = bytes.size();
   report.policy_version = policy->version;
   if (!options.out.empty()) save_policy(*policy, options.out);
-  report.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - started).count();
+  report.seconds =
+      std::chrono::duration<double>(std::chrono::steady_clock::now() - started).count();
   if (result) *result = policy;
   progress("done", 1);
   return report;

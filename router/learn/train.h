@@ -1,4 +1,5 @@
-// Outcome files -> a policy. Deterministic: the same files, options and program give the same bytes.
+// Outcome files -> a policy. Deterministic: the same files, options and program give the same
+// bytes.
 #pragma once
 
 #include <cstdint>
@@ -18,7 +19,7 @@ struct TrainOptions {
   std::vector<std::string> experts;  // empty: all that cover half of the rows
   std::size_t limit = 0;             // rows drawn by the seed; 0: all
   std::uint64_t seed = 0;
-  double share = 1;                  // train on rows whose split_point(id, seed) is below
+  double share = 1;  // train on rows whose split_point(id, seed) is below
   std::function<void(const std::string& stage, double done)> progress;  // may be empty
 };
 
@@ -31,28 +32,30 @@ struct Alarm {
 
 struct TrainReport {
   std::size_t rows = 0, rows_read = 0;
+
   struct Expert {
     std::string name;
     double score = 0, cost_usd = -1;
     std::size_t outcomes = 0;
   };
+
   std::vector<Expert> experts;
-  std::vector<std::string> left_out;     // experts that cover too few rows
+  std::vector<std::string> left_out;  // experts that cover too few rows
   std::vector<std::string> skills;
-  double skill_accuracy = 0;             // held out, top 1
-  double calibration_error = 0;          // of p_correct, held out, 15 equal-width bins
-  double blend[3] = {0, 0, 0};           // skill, local, direct
+  double skill_accuracy = 0;     // held out, top 1
+  double calibration_error = 0;  // of p_correct, held out, 15 equal-width bins
+  double blend[3] = {0, 0, 0};   // skill, local, direct
   std::string best_single;
-  double gain[3] = {0, 0, 0};            // over best_single, held out: mean and 95% interval
-  bool guarded = false;                  // the guard found no gain to trust on the whole pool
+  double gain[3] = {0, 0, 0};  // over best_single, held out: mean and 95% interval
+  bool guarded = false;        // the guard found no gain to trust on the whole pool
   std::vector<Alarm> alarms;
   std::uint64_t policy_version = 0;
   std::size_t policy_bytes = 0;
   double seconds = 0;
 };
 
-/// Throws std::runtime_error for files or options that cannot be used; writes nothing then. `policy`,
-/// when given, receives the policy.
+/// Throws std::runtime_error for files or options that cannot be used; writes nothing then.
+/// `policy`, when given, receives the policy.
 TrainReport train(const TrainOptions& options, PolicyPtr* policy = nullptr);
 
 /// The report for people, a page of text.

@@ -1,7 +1,7 @@
 // Any bytes as an outcome file: rows or faults, never a crash.
+#include <unistd.h>
 #include <cstdint>
 #include <cstdio>
-#include <unistd.h>
 
 #include "router/learn/outcomes.h"
 

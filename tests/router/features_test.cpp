@@ -17,7 +17,8 @@ Features extract(std::string_view text) {
 }
 
 TEST(Features, CaseAndSentencePunctuationDoNotMatter) {
-  const Features a = extract("What is the Capital of France?"), b = extract("what is the capital, of france");
+  const Features a = extract("What is the Capital of France?"),
+                 b = extract("what is the capital, of france");
   EXPECT_EQ(a.buckets, b.buckets);
   EXPECT_EQ(extract("ÉCOLE Straße").buckets, extract("école straße").buckets);
 }
@@ -28,7 +29,8 @@ TEST(Features, NumbersKeepTheirLengthOnly) {
 }
 
 TEST(Features, OptionsHaveTheirOwnField) {
-  const Features plain = extract("Which gas? oxygen nitrogen"), choice = extract("Which gas?\nA. oxygen\nB. nitrogen");
+  const Features plain = extract("Which gas? oxygen nitrogen"),
+                 choice = extract("Which gas?\nA. oxygen\nB. nitrogen");
   EXPECT_EQ(choice.surface[kOptions], 0.5f);
   EXPECT_EQ(plain.surface[kOptions], 0.f);
   EXPECT_NE(plain.buckets, choice.buckets);
@@ -52,7 +54,8 @@ TEST(Features, AnyBytesAreAcceptedAndRepeatable) {
     Features out;
     reused.extract(bytes, out);
     EXPECT_EQ(out.hash, extract(bytes).hash);
-    EXPECT_EQ(std::set<std::uint32_t>(out.buckets.begin(), out.buckets.end()).size(), out.buckets.size());
+    EXPECT_EQ(std::set<std::uint32_t>(out.buckets.begin(), out.buckets.end()).size(),
+              out.buckets.size());
     for (std::uint32_t bucket : out.buckets) ASSERT_LT(bucket, kBuckets);
     for (float value : out.surface) ASSERT_TRUE(std::isfinite(value));
   }

@@ -25,7 +25,9 @@ TEST(PairCurve, TiesAreAStraightLine) {
   EXPECT_NEAR(curve->cpt[1], 0.8, 1e-12);
 }
 
-TEST(PairCurve, NeedsAStrongerExpert) { EXPECT_FALSE(pair_curve({1, 2}, {1, 1}, {1, 0})); }
+TEST(PairCurve, NeedsAStrongerExpert) {
+  EXPECT_FALSE(pair_curve({1, 2}, {1, 1}, {1, 0}));
+}
 
 // Second road: the mean over many thresholds, as RouteLLM computes it.
 TEST(PairCurve, AgreesWithSampledThresholds) {
@@ -43,7 +45,8 @@ TEST(PairCurve, AgreesWithSampledThresholds) {
   for (std::size_t i = 0; i < n; ++i) gap += strong[i] - weak[i], base += weak[i];
   for (int t = 0; t < 1000; ++t) {
     double sum = 0;
-    for (std::size_t i = 0; i < n; ++i) sum += preference[i] > (t + 0.5) / 1000 ? strong[i] : weak[i];
+    for (std::size_t i = 0; i < n; ++i)
+      sum += preference[i] > (t + 0.5) / 1000 ? strong[i] : weak[i];
     area += (sum - base) / gap / 1000;
   }
   EXPECT_NEAR(curve->apgr, area, 0.02);

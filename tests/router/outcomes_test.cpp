@@ -56,10 +56,11 @@ TEST_F(Outcomes, ReadsPlainAndGzipAlike) {
 }
 
 TEST_F(Outcomes, NamesEveryFaultWithItsLine) {
-  const std::string text = line(1) + "{\"id\":\"x\"\n" + line(1) + line(2, 1.5) + "[]\n" +
-                           "{\"id\":\"n\",\"text\":\"\xff\xfe\",\"outcomes\":{}}\n" +
-                           "{\"id\":\"m\",\"outcomes\":{}}\n" +
-                           "{\"id\":\"c\",\"text\":\"t\",\"outcomes\":{\"a\":{\"score\":1,\"cost\":-1}}}\n" + line(3);
+  const std::string text =
+      line(1) + "{\"id\":\"x\"\n" + line(1) + line(2, 1.5) + "[]\n" +
+      "{\"id\":\"n\",\"text\":\"\xff\xfe\",\"outcomes\":{}}\n" +
+      "{\"id\":\"m\",\"outcomes\":{}}\n" +
+      "{\"id\":\"c\",\"text\":\"t\",\"outcomes\":{\"a\":{\"score\":1,\"cost\":-1}}}\n" + line(3);
   OutcomeReader reader(write(text));
   OutcomeRow row;
   std::vector<std::string> ids;
@@ -68,7 +69,8 @@ TEST_F(Outcomes, NamesEveryFaultWithItsLine) {
   std::vector<std::size_t> lines;
   for (const Fault& fault : reader.faults()) lines.push_back(fault.line);
   EXPECT_EQ(lines, (std::vector<std::size_t>{2, 3, 4, 5, 6, 7, 8}));
-  EXPECT_NE(describe(reader.faults(), reader.faults_total()).find(":6: not valid UTF-8"), std::string::npos);
+  EXPECT_NE(describe(reader.faults(), reader.faults_total()).find(":6: not valid UTF-8"),
+            std::string::npos);
 }
 
 TEST_F(Outcomes, SaysThatAGzipWasCut) {
@@ -87,7 +89,8 @@ TEST_F(Outcomes, LimitsAreKept) {
   ReadLimits limits;
   limits.line_bytes_max = 200;
   limits.faults_max = 2;
-  OutcomeReader reader(write(line(1) + std::string(500, 'x') + "\n" + "{}\n{}\n{}\n" + line(2)), false, limits);
+  OutcomeReader reader(write(line(1) + std::string(500, 'x') + "\n" + "{}\n{}\n{}\n" + line(2)),
+                       false, limits);
   OutcomeRow row;
   std::size_t rows = 0;
   while (reader.next(row)) ++rows;

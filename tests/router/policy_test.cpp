@@ -17,13 +17,15 @@
 namespace router {
 namespace {
 
-const char* const kTopics[3][6] = {{"integral", "derivative", "matrix", "theorem", "prime", "equation"},
-                                   {"enzyme", "protein", "membrane", "neuron", "tissue", "genome"},
-                                   {"treaty", "empire", "revolution", "monarch", "parliament", "dynasty"}};
+const char* const kTopics[3][6] = {
+    {"integral", "derivative", "matrix", "theorem", "prime", "equation"},
+    {"enzyme", "protein", "membrane", "neuron", "tissue", "genome"},
+    {"treaty", "empire", "revolution", "monarch", "parliament", "dynasty"}};
 
-/// Three topics; `alice` is good at the first, `bob` at the second, `carol` fair everywhere and dear.
-/// Without `specialists` all are equal coins and nothing can be learned.
-std::string make_world(int rows, bool specialists, std::uint64_t seed, const std::string& prefix = "w") {
+/// Three topics; `alice` is good at the first, `bob` at the second, `carol` fair everywhere and
+/// dear. Without `specialists` all are equal coins and nothing can be learned.
+std::string make_world(int rows, bool specialists, std::uint64_t seed,
+                       const std::string& prefix = "w") {
   std::mt19937_64 random(seed);
   auto chance = [&](double p) { return (random() >> 11) * 0x1p-53 < p ? 1 : 0; };
   std::string out;
@@ -35,7 +37,9 @@ std::string make_world(int rows, bool specialists, std::uint64_t seed, const std
     row["id"] = prefix + std::to_string(i);
     row["text"] = text;
     row["domain"] = std::string(1, static_cast<char>('x' + topic));
-    auto outcome = [&](double p, double cost) { return nlohmann::json{{"score", chance(p)}, {"cost", cost}}; };
+    auto outcome = [&](double p, double cost) {
+      return nlohmann::json{{"score", chance(p)}, {"cost", cost}};
+    };
     row["outcomes"]["alice"] = outcome(!specialists ? 0.6 : topic == 0 ? 0.95 : 0.3, 0.001);
     row["outcomes"]["bob"] = outcome(!specialists ? 0.6 : topic == 1 ? 0.95 : 0.3, 0.002);
     row["outcomes"]["carol"] = outcome(0.62, 0.010);
@@ -60,7 +64,8 @@ struct World : ::testing::Test {
   }
 
   static void TearDownTestSuite() {
-    for (const char* name : {"train.jsonl", "test.jsonl", "policy"}) std::filesystem::remove(path(name));
+    for (const char* name : {"train.jsonl", "test.jsonl", "policy"})
+      std::filesystem::remove(path(name));
     delete report;
     delete policy;
   }
@@ -91,7 +96,8 @@ TEST_F(World, LearnsWhoIsGoodAtWhat) {
   EXPECT_GT(report->gain[1], 0.05);
   EXPECT_FALSE(report->guarded);
   const PoolView view = pool();
-  const Route maths = route("the prime theorem of a matrix", view), cells = route("enzyme and neuron tissue", view);
+  const Route maths = route("the prime theorem of a matrix", view),
+              cells = route("enzyme and neuron tissue", view);
   ASSERT_EQ(maths.eligible(), 3u);
   EXPECT_EQ(view.experts[maths.candidates[0].expert].name, "alice");
   EXPECT_EQ(view.experts[cells.candidates[0].expert].name, "bob");
@@ -144,7 +150,8 @@ TEST_F(World, RefusesRowsThatItWasTrainedOn) {
 
 TEST_F(World, QualityMovesAlongTheFrontier) {
   const PoolView view = pool();
-  for (const char* text : {"prime theorem", "enzyme tissue", "treaty empire", "nothing known here"}) {
+  for (const char* text :
+       {"prime theorem", "enzyme tissue", "treaty empire", "nothing known here"}) {
     double cost = -1, p = -1;
     for (int step = 0; step <= 20; ++step) {
       Query query;
@@ -256,13 +263,15 @@ TEST(Train, BadInputIsAClearError) {
   };
   EXPECT_NE(message("").find("no row"), std::string::npos);
   EXPECT_NE(message(make_world(3, true, 1)).find("only 3 rows"), std::string::npos);
-  EXPECT_NE(message(make_world(5, true, 1) + make_world(1, true, 1)).find(":6: the id"), std::string::npos);
+  EXPECT_NE(message(make_world(5, true, 1) + make_world(1, true, 1)).find(":6: the id"),
+            std::string::npos);
   options.experts = {"alice", "dave"};
   EXPECT_NE(message(make_world(50, true, 1)).find("dave"), std::string::npos);
   options.experts = {};
   std::string one_class;
   for (int i = 0; i < 40; ++i) {
-    one_class += "{\"id\":\"" + std::to_string(i) + "\",\"text\":\"same\",\"outcomes\":{\"a\":{\"score\":1}}}\n";
+    one_class += "{\"id\":\"" + std::to_string(i) +
+                 "\",\"text\":\"same\",\"outcomes\":{\"a\":{\"score\":1}}}\n";
   }
   EXPECT_EQ(message(one_class), "no error");
   std::filesystem::remove(path);

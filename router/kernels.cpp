@@ -1,4 +1,4 @@
-#include "router/kernel.h"
+#include "router/kernels.h"
 
 #include <algorithm>
 #include <cstring>
@@ -20,8 +20,8 @@ bool has_avx2() {
 }
 #endif
 
-void sum_rows_plain(const std::int8_t* bag, std::uint32_t dim, const std::uint32_t* buckets, std::size_t count,
-                    std::int32_t* sum) {
+void sum_rows_plain(const std::int8_t* bag, std::uint32_t dim, const std::uint32_t* buckets,
+                    std::size_t count, std::int32_t* sum) {
   std::fill(sum, sum + dim, 0);
   for (std::size_t i = 0; i < count; ++i) {
     const std::int8_t* row = bag + std::size_t{buckets[i]} * dim;
@@ -29,8 +29,8 @@ void sum_rows_plain(const std::int8_t* bag, std::uint32_t dim, const std::uint32
   }
 }
 
-void dot_rows_plain(const std::int8_t* a, const std::int8_t* rows, std::size_t count, std::uint32_t dim,
-                    std::int32_t* out) {
+void dot_rows_plain(const std::int8_t* a, const std::int8_t* rows, std::size_t count,
+                    std::uint32_t dim, std::int32_t* out) {
   for (std::size_t r = 0; r < count; ++r) {
     const std::int8_t* row = rows + r * dim;
     std::int32_t sum = 0;
@@ -62,8 +62,8 @@ __attribute__((target("avx2"))) inline __m256i widen(const std::int8_t* from) {
 /// 16-bit sums of kParts * 16 columns in registers, widened before 256 rows could overflow them.
 template <int kParts>
 __attribute__((target("avx2"))) void sum_columns_avx2(const std::int8_t* bag, std::uint32_t dim,
-                                                      const std::uint32_t* buckets, std::size_t count,
-                                                      std::int32_t* sum) {
+                                                      const std::uint32_t* buckets,
+                                                      std::size_t count, std::int32_t* sum) {
   std::fill(sum, sum + kParts * 16, 0);
   for (std::size_t from = 0; from < count; from += 256) {
     const std::size_t to = std::min(count, from + 256);
@@ -90,7 +90,8 @@ __attribute__((target("avx2"))) void sum_rows_avx2(const std::int8_t* bag, std::
 }
 
 __attribute__((target("avx2"))) void dot_rows_avx2(const std::int8_t* a, const std::int8_t* rows,
-                                                   std::size_t count, std::uint32_t dim, std::int32_t* out) {
+                                                   std::size_t count, std::uint32_t dim,
+                                                   std::int32_t* out) {
   for (std::size_t r = 0; r < count; ++r) {
     const std::int8_t* row = rows + r * dim;
     __m256i sum = _mm256_setzero_si256();
@@ -111,8 +112,8 @@ __attribute__((target("avx2"))) float dot_avx2(const float* a, const float* b, s
 
 }  // namespace
 
-void sum_rows(const std::int8_t* bag, std::uint32_t dim, const std::uint32_t* buckets, std::size_t count,
-              std::int32_t* sum) {
+void sum_rows(const std::int8_t* bag, std::uint32_t dim, const std::uint32_t* buckets,
+              std::size_t count, std::int32_t* sum) {
 #if defined(__x86_64__)
   if (has_avx2()) return sum_rows_avx2(bag, dim, buckets, count, sum);
 #endif

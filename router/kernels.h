@@ -1,5 +1,6 @@
 // The few inner loops of a decision, with one result on every CPU: integer sums are exact, and the
-// float sums keep eight lanes in a fixed order whether they run on SSE2 or AVX2 (no fused multiply-add).
+// float sums keep eight lanes in a fixed order whether they run on SSE2 or AVX2 (no fused
+// multiply-add).
 #pragma once
 
 #include <cstddef>
@@ -8,8 +9,8 @@
 namespace router::kernel {
 
 /// sum[d] = sum over the buckets of bag[bucket * dim + d].  dim % 16 == 0.
-void sum_rows(const std::int8_t* bag, std::uint32_t dim, const std::uint32_t* buckets, std::size_t count,
-              std::int32_t* sum);
+void sum_rows(const std::int8_t* bag, std::uint32_t dim, const std::uint32_t* buckets,
+              std::size_t count, std::int32_t* sum);
 
 /// out[r] = a . rows[r]  for `count` consecutive rows of `dim` int8.  dim % 16 == 0.
 void dot_rows(const std::int8_t* a, const std::int8_t* rows, std::size_t count, std::uint32_t dim,
