@@ -25,11 +25,13 @@ void check_shape(const JsonShape& shape, std::size_t depth) {
   if (shape.literals.size() > kJsonThreadsMax || shape.items.size() > kJsonThreadsMax) {
     throw std::invalid_argument("a JSON shape with too many alternatives");
   }
+  if (shape.kind == Kind::object && shape.properties.size() != shape.items.size()) {
+    throw std::invalid_argument("a JSON shape whose properties and items differ in number");
+  }
   const bool empty = (shape.kind == Kind::any_of && shape.items.empty()) ||
                      (shape.kind == Kind::literal && shape.literals.empty());
   if (empty) throw std::invalid_argument("a JSON shape with nothing to choose from");
   for (const JsonShape& item : shape.items) check_shape(item, depth + 1);
-  for (const JsonProperty& property : shape.properties) check_shape(property.shape, depth + 1);
 }
 
 const JsonShape& any_shape() {
@@ -232,7 +234,7 @@ class JsonGuide::Stepper {
     for (std::size_t i = frame_.count; i < properties.size(); ++i) {
       frame_.count = i + 1;
       add(with(frame_, Frame{.place = Place::text,
-                             .shape = &properties[i].shape,
+                             .shape = &frame_.shape->items[i],
                              .literal = properties[i].name}));
       if (properties[i].required) return;
     }
@@ -241,7 +243,8 @@ class JsonGuide::Stepper {
   void colon() {
     if (byte_ != ':') return;
     const auto& properties = frame_.shape->properties;
-    const JsonShape& shape = properties.empty() ? any_shape() : properties[frame_.count - 1].shape;
+    const JsonShape& shape =
+        properties.empty() ? any_shape() : frame_.shape->items[frame_.count - 1];
     frame_.place = Place::object_next;
     add(with(frame_, Frame{.place = Place::value, .shape = &shape}));
   }

@@ -12,6 +12,7 @@
 #include <memory>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 namespace moe {
@@ -20,13 +21,16 @@ constexpr std::size_t kSpaceRunMax = 16;
 constexpr std::size_t kJsonDepthMax = 64;
 constexpr std::size_t kJsonThreadsMax = 256;  // alternatives that still fit
 
-struct JsonProperty;
+struct JsonProperty {
+  std::string name;  // as in the JSON text, without quotes, escapes kept
+  bool required = true;
+};
 
 struct JsonShape {
   enum class Kind : std::uint8_t {
     any,
-    object,  // with `properties`; without: any members
-    array,   // of `items[0]`; without: of anything
+    object,  // with `properties`, items[i] the shape of the i-th; without: any members
+    array,   // of items[0]; without: of anything
     string,
     number,
     integer,
@@ -40,18 +44,17 @@ struct JsonShape {
   std::vector<std::string> literals{};
   std::size_t items_min = 0;
   std::size_t items_max = SIZE_MAX;
-};
 
-struct JsonProperty {
-  std::string name;  // as in the JSON text, without quotes, escapes kept
-  JsonShape shape;
-  bool required = true;
+  void add_property(std::string name, JsonShape shape, bool required = true) {
+    properties.push_back({std::move(name), required});
+    items.push_back(std::move(shape));
+  }
 };
 
 class JsonGuide {
  public:
-  /// Throws std::invalid_argument for a shape that nothing fits, or with more than
-  /// kJsonThreadsMax alternatives or kJsonDepthMax levels.
+  /// Throws std::invalid_argument for a shape that nothing fits or whose parts differ in number, or
+  /// with more than kJsonThreadsMax alternatives or kJsonDepthMax levels.
   explicit JsonGuide(JsonShape shape);
   ~JsonGuide();
   JsonGuide(JsonGuide&&) noexcept;

@@ -108,14 +108,14 @@ double uniform_at(std::uint64_t seed, std::uint64_t n) {
 
 Sampler::Sampler(SamplingOptions options, std::span<const TokenId> prompt)
     : options_(std::move(options)) {
-  if (options_.repetition_penalty == 1.0) return;
+  if (options_.repetition_penalty == 1.0) return;  // the others count the reply alone
   for (const TokenId id : prompt) counts_[id].in_prompt = true;
 }
 
 Choice Sampler::choose(std::span<const float> logits, const Allows& allows) {
   thread_local std::vector<float> adjusted;
   Choice choice;
-  if (adjusts() || allows) {
+  if (penalises() || !options_.logit_bias.empty() || allows) {
     adjusted.assign(logits.begin(), logits.end());
     adjust(adjusted);
     choice.id = allows ? pick_allowed(adjusted, allows) : pick(adjusted, 0);
@@ -125,7 +125,7 @@ Choice Sampler::choose(std::span<const float> logits, const Allows& allows) {
   ++drawn_;
   if (choice.id == kNoToken) return choice;
   if (options_.logprobs_top >= 0) add_logprobs(logits, choice);
-  ++counts_[choice.id].in_reply;
+  if (penalises()) ++counts_[choice.id].in_reply;
   return choice;
 }
 
@@ -159,9 +159,9 @@ TokenId Sampler::pick_allowed(std::span<float> logits, const Allows& allows) con
   return largest(logits) == kNever ? kNoToken : pick(logits, kAttempts);
 }
 
-bool Sampler::adjusts() const {
+bool Sampler::penalises() const {
   return options_.repetition_penalty != 1.0 || options_.frequency_penalty != 0 ||
-         options_.presence_penalty != 0 || !options_.logit_bias.empty();
+         options_.presence_penalty != 0;
 }
 
 void Sampler::adjust(std::span<float> logits) const {

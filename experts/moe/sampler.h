@@ -74,7 +74,7 @@ class Sampler {
 
   TokenId pick(std::span<const float> logits, int attempt) const;
   TokenId pick_allowed(std::span<float> logits, const Allows& allows) const;
-  bool adjusts() const;
+  bool penalises() const;
   void adjust(std::span<float> logits) const;
   void add_logprobs(std::span<const float> logits, Choice& choice) const;
 

@@ -67,14 +67,14 @@ TEST(JsonGuide, WhiteSpaceEnds) {
 
 TEST(JsonGuide, KeepsToTheShape) {
   JsonShape person{.kind = Kind::object};
-  person.properties.push_back({"name", {.kind = Kind::string}});
-  person.properties.push_back({"nick", {.kind = Kind::string}, false});
-  person.properties.push_back({"age", {.kind = Kind::integer}});
-  person.properties.push_back(
-      {"mood", {.kind = Kind::literal, .literals = {"\"good\"", "\"glum\"", "null"}}});
+  person.add_property("name", {.kind = Kind::string});
+  person.add_property("nick", {.kind = Kind::string}, false);
+  person.add_property("age", {.kind = Kind::integer});
+  person.add_property("mood",
+                      {.kind = Kind::literal, .literals = {"\"good\"", "\"glum\"", "null"}});
   JsonShape tags{.kind = Kind::array, .items_min = 1, .items_max = 2};
   tags.items.push_back({.kind = Kind::number});
-  person.properties.push_back({"tags", tags, false});
+  person.add_property("tags", tags, false);
   const auto at = [&](const std::string& text) { return refused_at(person, text); };
 
   EXPECT_TRUE(whole(person, R"({"name":"a","nick":"b","age":3,"mood":"glum","tags":[1,2.5]})"));
@@ -93,9 +93,9 @@ TEST(JsonGuide, KeepsToTheShape) {
 TEST(JsonGuide, FollowsAlternativesTogether) {
   JsonShape either{.kind = Kind::any_of};
   JsonShape first{.kind = Kind::object};
-  first.properties.push_back({"ab", {.kind = Kind::integer}});
+  first.add_property("ab", {.kind = Kind::integer});
   JsonShape second{.kind = Kind::object};
-  second.properties.push_back({"ac", {.kind = Kind::string}});
+  second.add_property("ac", {.kind = Kind::string});
   either.items = {first, second, {.kind = Kind::integer}};
   EXPECT_TRUE(whole(either, R"({"ab":1})"));
   EXPECT_TRUE(whole(either, R"({"ac":"1"})"));

@@ -224,9 +224,8 @@ TEST(TextModelJson, RepliesAreJsonOfTheShape) {
   TextModel model(std::move(v), engine, 512, {});
 
   JsonShape shape{.kind = JsonShape::Kind::object};
-  shape.properties.push_back({"n", {.kind = JsonShape::Kind::integer}});
-  shape.properties.push_back(
-      {"ok", {.kind = JsonShape::Kind::literal, .literals = {"true", "false"}}});
+  shape.add_property("n", {.kind = JsonShape::Kind::integer});
+  shape.add_property("ok", {.kind = JsonShape::Kind::literal, .literals = {"true", "false"}});
   for (std::uint64_t seed = 0; seed < 8; ++seed) {
     TextRequest request;
     request.prompt = "x";
