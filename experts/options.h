@@ -15,6 +15,16 @@ enum class Kind : std::uint8_t {
   stub     // a scripted expert of the tests
 };
 
+/// What a GGUF file served by this process may take. Experts of the same file with the same options
+/// share one copy of it.
+struct NativeOptions {
+  int threads = 0;                        // 0: one per processor
+  std::int64_t kv_bytes_max = 1LL << 30;  // keys and values of all running requests
+  int sequences_max = 64;                 // requests that run at once; more wait inside the engine
+
+  bool operator==(const NativeOptions&) const = default;
+};
+
 /// Micro-usd per 1,000,000 tokens: 0.15 USD per million is 150,000.
 struct Prices {
   std::int64_t in = 0;
@@ -33,6 +43,10 @@ struct Capabilities {
 
   bool operator==(const Capabilities&) const = default;
 };
+
+/// A native expert takes text and gives text.
+inline constexpr Capabilities kNativeCapabilities = {
+    .tools = false, .json_schema = false, .images = false, .logprobs = true, .many = false};
 
 struct Timeouts {
   int connect_ms_max = 3'000;  // name, TCP, TLS
@@ -76,7 +90,8 @@ struct ExpertOptions {
   std::string key_env;   // environment variable that holds the key, or
   std::string key_file;  // file that holds it: one line, readable by its owner only
   Prices prices;
-  std::int64_t context_tokens = 0;  // prompt and reply together; 0: unknown, no limit assumed
+  std::int64_t context_tokens = 0;  // prompt and reply together; 0: unknown, no limit assumed;
+                                    // native: at most this, 0: what the file says
   Capabilities capabilities;
   std::vector<std::string> skills;  // declared, for routing without a policy
   int concurrency_max = 256;        // calls at once, all net threads together
@@ -85,6 +100,7 @@ struct ExpertOptions {
   Timeouts timeouts;
   Retries retries;
   BreakerOptions breaker;
+  NativeOptions native;
   std::int64_t reply_bytes_max = 16 << 20;  // of a reply that is not streamed
   std::int64_t event_bytes_max = 1 << 20;   // of one server-sent event
   int connections_idle_max = 64;            // kept per net thread

@@ -1,0 +1,233 @@
+#include "experts/native_model.h"
+
+#include <spdlog/spdlog.h>
+
+#include <algorithm>
+#include <atomic>
+#include <exception>
+#include <utility>
+
+#include "experts/native_json.h"
+
+namespace experts {
+namespace {
+
+moe::Model open_model(const NativeSource& source) {
+  moe::Model model = moe::Model::open(source.file);
+  if (source.context_tokens > 0 && source.context_tokens < model.config.context) {
+    model.config.context = static_cast<int>(source.context_tokens);
+  }
+  return model;
+}
+
+moe::EngineOptions engine_options(const NativeOptions& options) {
+  moe::EngineOptions engine;
+  engine.threads = options.threads;
+  engine.kv_bytes_max = static_cast<std::size_t>(options.kv_bytes_max);
+  engine.sequences_max = options.sequences_max;
+  return engine;
+}
+
+NativeEnding ending_of(const moe::TextEnding& end) {
+  NativeEnding ending;
+  ending.usage = {end.prompt_tokens, end.completion_tokens, end.cached_tokens, true};
+  switch (end.finish) {
+    case moe::Finish::stop:
+      ending.finish_reason = "stop";
+      break;
+    case moe::Finish::length:
+      ending.finish_reason = "length";
+      break;
+    case moe::Finish::cancelled:
+      ending.outcome = Outcome::cancelled;
+      ending.error = "the engine ended the request";
+      break;
+    case moe::Finish::failed:
+      ending.outcome = Outcome::failed;
+      ending.error = end.error;
+      break;
+  }
+  return ending;
+}
+
+NativeEnding refusal_of(const moe::TextTicket& ticket) {
+  NativeEnding ending;
+  ending.error = ticket.error;
+  switch (ticket.refusal) {
+    case moe::TextRefusal::none:
+      break;
+    case moe::TextRefusal::malformed:
+      ending.outcome = Outcome::refused;
+      break;
+    case moe::TextRefusal::too_long:
+      ending.outcome = Outcome::refused;
+      ending.code = "context_length_exceeded";
+      break;
+    case moe::TextRefusal::unsupported:
+      ending.outcome = Outcome::failed;
+      break;
+    case moe::TextRefusal::queue_full:
+    case moe::TextRefusal::stopping:
+      ending.outcome = Outcome::overloaded;
+      break;
+  }
+  return ending;
+}
+
+NativeEnding unreachable(const std::string& error) {
+  NativeEnding ending;
+  ending.outcome = Outcome::unreachable;
+  ending.error = error;
+  return ending;
+}
+
+}  // namespace
+
+/// Order of construction: the text stands on the engine, the engine on the weights.
+struct NativeModel::Loaded {
+  moe::Model model;
+  moe::Engine engine;
+  moe::TextModel text;
+  std::atomic<int> replies{0};  // accepted and not ended: they use `text`
+
+  explicit Loaded(const NativeSource& source)
+      : model(open_model(source)),
+        engine(model, engine_options(source.options)),
+        text(moe::read_vocabulary(model.gguf), engine, model.config.context, {}) {}
+
+  ~Loaded() {
+    for (int left = replies.load(); left != 0; left = replies.load()) replies.wait(left);
+  }
+
+  void end_reply() {
+    replies.fetch_sub(1);
+    replies.notify_one();
+  }
+};
+
+NativeModel::NativeModel(NativeSource source) : source_(std::move(source)) {}
+
+NativeModel::~NativeModel() {
+  if (thread_.joinable()) thread_.join();
+}
+
+void NativeModel::submit(moe::TextRequest request, std::shared_ptr<NativeLine> line) {
+  const std::scoped_lock lock(mutex_);
+  if (!thread_.joinable()) thread_ = std::thread([this] { run(); });
+  jobs_.push_back({std::move(request), std::move(line)});
+  wake_.notify_one();
+}
+
+void NativeModel::stop() {
+  const std::scoped_lock lock(mutex_);
+  stopping_ = true;
+  gone_ = !thread_.joinable();
+  wake_.notify_one();
+}
+
+bool NativeModel::is_gone() const {
+  const std::scoped_lock lock(mutex_);
+  return gone_;
+}
+
+void NativeModel::run() {
+  std::unique_lock lock(mutex_);
+  for (;;) {
+    wake_.wait(lock, [this] { return stopping_ || !jobs_.empty(); });
+    if (stopping_) break;
+    Job job = std::move(jobs_.front());
+    jobs_.pop_front();
+    lock.unlock();
+    serve(std::move(job));
+    lock.lock();
+  }
+  jobs_.clear();
+  lock.unlock();
+  unload();
+  lock.lock();
+  gone_ = true;
+}
+
+void NativeModel::serve(Job job) {
+  if (!job.line->is_open()) return;
+  if (!loaded_ && !load(job)) return;
+  Loaded* const loaded = loaded_.get();
+  const auto line = job.line;
+  const bool with_logprobs = job.request.sampling.logprobs_top >= 0;
+  job.request.on_piece = [line, loaded, with_logprobs](const moe::TextPiece& piece) {
+    const moe::Tokenizer& tokenizer = loaded->text.tokenizer();
+    line->say(piece.text, with_logprobs ? logprobs_json(piece.tokens, tokenizer) : "");
+  };
+  job.request.on_end = [line, loaded](const moe::TextEnding& end) {
+    line->end(ending_of(end));
+    loaded->end_reply();
+  };
+  loaded->replies.fetch_add(1);
+  moe::TextTicket ticket;
+  try {
+    ticket = loaded->text.submit(std::move(job.request));
+  } catch (const std::exception& fault) {  // no memory for this prompt: its caller's trouble alone
+    ticket = {moe::TextRefusal::unsupported, 0, fault.what()};
+  }
+  if (ticket.refusal == moe::TextRefusal::none) {
+    line->accept([loaded, id = ticket.id] { loaded->engine.cancel(id); });
+  } else {
+    loaded->end_reply();
+    line->end(refusal_of(ticket));
+  }
+}
+
+/// False: the reason went to everybody who waits.
+bool NativeModel::load(const Job& first) {
+  const Clock::time_point begin = Clock::now();
+  std::string error;
+  try {
+    loaded_ = std::make_unique<Loaded>(source_);
+  } catch (const std::exception& fault) {
+    error = fault.what();
+  }
+  if (error.empty()) {
+    const std::chrono::duration<double> took = Clock::now() - begin;
+    spdlog::info("native model {}: loaded in {:.2f} s, context {} tokens", source_.file,
+                 took.count(), loaded_->model.config.context);
+    if (const std::string& why = loaded_->text.template_error(); !why.empty()) {
+      spdlog::error("native model {}: it cannot chat: {}", source_.file, why);
+    }
+    return true;
+  }
+  spdlog::error("native model {}: not loaded: {}", source_.file, error);
+  first.line->end(unreachable(error));
+  const std::scoped_lock lock(mutex_);
+  for (const Job& job : jobs_) job.line->end(unreachable(error));
+  jobs_.clear();
+  return false;
+}
+
+void NativeModel::unload() {
+  if (!loaded_) return;
+  loaded_.reset();
+  spdlog::info("native model {}: unloaded", source_.file);
+}
+
+std::shared_ptr<NativeModel> NativeModels::find(const NativeSource& source) {
+  const std::scoped_lock lock(mutex_);
+  std::erase_if(models_, [](const auto& known) { return known.second.expired(); });
+  for (const auto& [known, pointer] : models_) {
+    if (known != source) continue;
+    if (auto model = pointer.lock()) return model;
+  }
+  std::shared_ptr<NativeModel> model(new NativeModel(source), [this](NativeModel* last) {
+    retire(std::unique_ptr<NativeModel>(last));
+  });
+  models_.emplace_back(source, model);
+  return model;
+}
+
+void NativeModels::retire(std::unique_ptr<NativeModel> model) {
+  model->stop();
+  const std::scoped_lock lock(mutex_);
+  std::erase_if(retired_, [](const auto& old) { return old->is_gone(); });
+  retired_.push_back(std::move(model));
+}
+
+}  // namespace experts

@@ -1,0 +1,97 @@
+// GGUF files that this process serves: each is loaded once, at its first request, and shared by the
+// experts of all net threads that name it with the same options.
+//
+// A NativeModel has a thread of its own, which loads the file, turns messages into tokens, hands
+// them to the engine (another thread) and at last unloads: a net thread never waits for any of it.
+// The weights stay mapped from the file; the memory that a model takes is its KV budget and the
+// engine's working memory.
+#pragma once
+
+#include <condition_variable>
+#include <deque>
+#include <list>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <thread>
+#include <utility>
+
+#include "experts/moe/text_model.h"
+#include "experts/native_line.h"
+#include "experts/options.h"
+
+namespace experts {
+
+/// What two experts must agree in to share a model.
+struct NativeSource {
+  std::string file;
+  std::int64_t context_tokens = 0;  // at most; 0: what the file says
+  NativeOptions options;
+
+  bool operator==(const NativeSource&) const = default;
+};
+
+class NativeModel {
+ public:
+  explicit NativeModel(NativeSource source);
+
+  /// After stop(): joins the thread, which may still be ending a step of the engine.
+  ~NativeModel();
+  NativeModel(const NativeModel&) = delete;
+  NativeModel& operator=(const NativeModel&) = delete;
+
+  /// Any thread, never waits. The callbacks of `request` are set here: pieces and the ending go to
+  /// `line`. A file that cannot be loaded ends the line as unreachable, and is tried again with the
+  /// next request.
+  void submit(moe::TextRequest request, std::shared_ptr<NativeLine> line);
+
+  /// No further submit; every line of this model has closed. Unloads in the background.
+  void stop();
+  bool is_gone() const;  // nothing is loaded any more and the thread is at its end
+
+ private:
+  struct Loaded;
+
+  struct Job {
+    moe::TextRequest request;
+    std::shared_ptr<NativeLine> line;
+  };
+
+  void run();
+  void serve(Job job);
+  bool load(const Job& first);
+  void unload();
+
+  const NativeSource source_;
+
+  // The thread's own.
+  std::unique_ptr<Loaded> loaded_;
+
+  mutable std::mutex mutex_;  // guards what follows
+  std::condition_variable wake_;
+  std::deque<Job> jobs_;  // no more than the Pool lets in
+  bool stopping_ = false;
+  bool gone_ = false;
+  std::thread thread_;
+};
+
+/// The models of the process. Outlives every expert that got one; thread-safe.
+class NativeModels {
+ public:
+  NativeModels() = default;
+  ~NativeModels() = default;  // waits until what was let go is unloaded
+  NativeModels(const NativeModels&) = delete;
+  NativeModels& operator=(const NativeModels&) = delete;
+
+  /// The model of `source`, not loaded yet or shared. It is unloaded when the last pointer goes.
+  std::shared_ptr<NativeModel> find(const NativeSource& source);
+
+ private:
+  void retire(std::unique_ptr<NativeModel> model);
+
+  std::mutex mutex_;  // guards what follows
+  std::list<std::pair<NativeSource, std::weak_ptr<NativeModel>>> models_;
+  std::list<std::unique_ptr<NativeModel>> retired_;  // unloading
+};
+
+}  // namespace experts
