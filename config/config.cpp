@@ -90,11 +90,29 @@ void read_headers(Section& in, std::vector<std::pair<std::string, std::string>>&
   });
 }
 
+/// Where the expert is: a server's `url`, or the `path` of a GGUF file.
+void read_place(Section& in, experts::ExpertOptions& out) {
+  std::string url, path;
+  in.read("url", url);
+  in.read("path", path);
+  const bool is_native = out.kind == experts::Kind::native;
+  if (is_native && !url.empty()) in.fault("url", "is of kind remote; kind native has a `path`");
+  if (!is_native && !path.empty()) in.fault("path", "is of kind native; kind remote has a `url`");
+  out.url = is_native ? path : url;
+}
+
+void read_native(Section& in, experts::NativeOptions& out) {
+  in.read("threads", out.threads, 0, 1024);
+  in.read("kv_bytes_max", out.kv_bytes_max, 1 << 20, 1024 * kGiB);
+  in.read("sequences_max", out.sequences_max, 1, 256);
+}
+
 experts::ExpertOptions read_expert(Section& in) {
   experts::ExpertOptions out;
   in.read("name", out.name);
-  in.read_choice("kind", out.kind, {"remote"});
-  in.read("url", out.url);
+  in.read_choice("kind", out.kind, {"remote", "native"});
+  if (out.kind == experts::Kind::native) out.capabilities = experts::kNativeCapabilities;
+  read_place(in, out);
   in.read("model", out.model);
   in.read("key_env", out.key_env);
   in.read("key_file", out.key_file);
@@ -118,6 +136,7 @@ experts::ExpertOptions read_expert(Section& in) {
   in.object("timeouts", [&](Section& section) { read_timeouts(section, out.timeouts); });
   in.object("retries", [&](Section& section) { read_retries(section, out.retries); });
   in.object("breaker", [&](Section& section) { read_breaker(section, out.breaker); });
+  in.object("native", [&](Section& section) { read_native(section, out.native); });
   in.read("reply_bytes_max", out.reply_bytes_max, 1024, kGiB);
   in.read("event_bytes_max", out.event_bytes_max, 1024, kGiB);
   in.read("http2", out.http2);
@@ -151,6 +170,22 @@ bool is_name(const std::string& name) {
   return true;
 }
 
+void check_place(const experts::ExpertOptions& expert, const std::string& place, Faults& faults) {
+  if (expert.kind == experts::Kind::native) {
+    if (expert.url.empty() || expert.url.find("://") != std::string::npos)
+      faults.push_back(place + ".path: must name a GGUF file of this machine");
+    const auto& can = expert.capabilities;
+    if (can.tools || can.json_schema || can.images || can.many)
+      faults.push_back(place +
+                       ".capabilities: a native expert has no tools, json_schema, images or many");
+    return;
+  }
+  if (!is_http_url(expert.url))
+    faults.push_back(place +
+                     ".url: must be http://HOST[:PORT][/PATH] or https://..., for example "
+                     "http://127.0.0.1:8000/v1");
+}
+
 void check_experts(const std::vector<experts::ExpertOptions>& experts, Faults& faults) {
   std::set<std::string> seen;
   for (std::size_t i = 0; i < experts.size(); ++i) {
@@ -161,10 +196,7 @@ void check_experts(const std::vector<experts::ExpertOptions>& experts, Faults& f
                        "not beginning with `skillyard/`");
     else if (!seen.insert(experts[i].name).second)
       faults.push_back(place + ".name: `" + experts[i].name + "` is there already");
-    if (!is_http_url(experts[i].url))
-      faults.push_back(place +
-                       ".url: must be http://HOST[:PORT][/PATH] or https://..., for example "
-                       "http://127.0.0.1:8000/v1");
+    check_place(experts[i], place, faults);
     if (!experts[i].key_env.empty() && !experts[i].key_file.empty())
       faults.push_back(place + ": key_env and key_file exclude each other");
   }
@@ -254,7 +286,7 @@ Config read_file(const std::string& path) {
 experts::ExpertOptions parse_expert(const std::string& text) {
   const std::string form = "--expert " + text +
                            ": must be NAME=URL[,model=NAME][,key-env=VARIABLE], for example "
-                           "small=http://127.0.0.1:8000/v1,model=small-1";
+                           "small=http://127.0.0.1:8000/v1,model=small-1; or NAME=FILE.gguf";
   const auto equals = text.find('=');
   if (equals == std::string::npos || equals == 0) throw std::runtime_error(form);
   experts::ExpertOptions expert;
@@ -263,6 +295,11 @@ experts::ExpertOptions parse_expert(const std::string& text) {
   const auto comma = rest.find(',');
   expert.url = rest.substr(0, comma);
   rest = comma == std::string::npos ? "" : rest.substr(comma + 1);
+  if (expert.url.ends_with(".gguf") && !is_http_url(expert.url)) {
+    if (!rest.empty()) throw std::runtime_error(form);
+    expert.kind = experts::Kind::native;
+    expert.capabilities = experts::kNativeCapabilities;
+  }
   while (!rest.empty()) {
     const auto end = rest.find(',');
     const auto part = rest.substr(0, end);

@@ -33,7 +33,8 @@ Config parse(const std::string& text, const std::string& origin);
 /// As parse(), of a file. Throws also when it cannot be read or is over 4 MiB.
 Config read_file(const std::string& path);
 
-/// `NAME=URL[,model=...][,key-env=...]` of the command line. Throws with the form and an example.
+/// `NAME=URL[,model=...][,key-env=...]` or `NAME=FILE.gguf` of the command line. Throws with the
+/// form and an example.
 experts::ExpertOptions parse_expert(const std::string& text);
 
 /// Splits `ADDRESS:PORT`, `[v6]:PORT` or `:PORT` into options. Throws with the form.

@@ -116,6 +116,34 @@ TEST(Config, ReadsExpertsOfTheCommandLine) {
     EXPECT_THROW(config::parse_expert(bad), std::runtime_error) << bad;
 }
 
+TEST(Config, ReadsNativeExperts) {
+  const auto config = config::parse(
+      R"({"experts":[{"name":"a","kind":"native","path":"m/a.gguf","context_tokens":2048,
+          "native":{"threads":2,"kv_bytes_max":33554432,"sequences_max":8}}]})",
+      "t");
+  const auto& expert = config.experts[0];
+  EXPECT_EQ(expert.kind, experts::Kind::native);
+  EXPECT_EQ(expert.url, "m/a.gguf");
+  EXPECT_EQ(expert.native, (experts::NativeOptions{2, 33'554'432, 8}));
+  EXPECT_EQ(expert.capabilities, experts::kNativeCapabilities);
+  const auto short_form = config::parse_expert("a=m/a.gguf");
+  EXPECT_EQ(short_form.kind, experts::Kind::native);
+  EXPECT_EQ(short_form.url, "m/a.gguf");
+  EXPECT_EQ(config::parse_expert("b=http://h/a.gguf").kind, experts::Kind::remote);
+  EXPECT_THROW(config::parse_expert("a=m/a.gguf,model=x"), std::runtime_error);
+}
+
+TEST(Config, TellsNativeAndRemoteExpertsApart) {
+  const auto message = refusal(R"({"experts":[
+      {"name":"a","kind":"native","url":"http://h/v1"},
+      {"name":"b","path":"b.gguf"},
+      {"name":"c","kind":"native","path":"c.gguf","capabilities":{"tools":true}}]})");
+  for (const auto* part :
+       {"experts[0].url: is of kind remote", "experts[0].path: must name a GGUF",
+        "experts[1].path: is of kind native", "experts[1].url: must be", "experts[2].capabilities"})
+    EXPECT_TRUE(mentions(message, part)) << part << "\nis not in\n" << message;
+}
+
 TEST(Config, ReadsListenAddresses) {
   http::Options options;
   config::parse_listen("0.0.0.0:81", options);
