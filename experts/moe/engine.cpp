@@ -18,6 +18,8 @@ namespace moe {
 
 namespace {
 
+constexpr std::size_t kWarmPieceBytes = std::size_t{16} << 20;
+
 struct Sequence {
   std::uint64_t id = 0;
   Request request;
@@ -73,6 +75,7 @@ class Engine::Loop {
         forward_(model, cache_, team_, pick_kernels(), options.rows_per_step_max) {
     forward_.trace_into(&routes_);
     thread_ = std::thread([this] { run(); });
+    if (options_.warm) warmer_ = std::thread([this] { warm(); });
   }
 
   ~Loop() {
@@ -82,6 +85,7 @@ class Engine::Loop {
     }
     wake_.notify_one();
     thread_.join();
+    if (warmer_.joinable()) warmer_.join();
   }
 
   Ticket submit(Request request) {
@@ -144,6 +148,19 @@ class Engine::Loop {
       count_step(prompts);
     }
     finish_all();
+  }
+
+  /// Enters the weights into the page table piece by piece; requests are served meanwhile.
+  void warm() {
+    for (const MappedFile& file : model_.gguf.files()) {
+      for (std::size_t at = 0; at < file.bytes().size(); at += kWarmPieceBytes) {
+        {
+          const std::scoped_lock lock(mutex_);
+          if (stopping_) return;
+        }
+        file.populate(at, kWarmPieceBytes);
+      }
+    }
   }
 
   /// Waits for work, drops what was cancelled, admits what fits. False: shutting down.
@@ -383,7 +400,7 @@ class Engine::Loop {
   EngineStats stats_;
   bool stopping_ = false;
 
-  std::thread thread_;
+  std::thread thread_, warmer_;
 };
 
 Engine::Engine(const Model& model, const EngineOptions& options)

@@ -12,6 +12,7 @@
 #include <span>
 #include <vector>
 
+#include "experts/moe/aligned.h"
 #include "experts/moe/gate.h"
 #include "experts/moe/kernels/kernels.h"
 #include "experts/moe/kv_cache.h"
@@ -72,8 +73,8 @@ class Forward {
    private:
     std::size_t size_ = 0;
     std::size_t size_q_ = 0;  // row size of q_, 0: floats only
-    std::vector<float> f32_, sums_;
-    std::vector<std::int16_t> q_;
+    AlignedVector<float> f32_, sums_;
+    AlignedVector<std::int16_t> q_;
     std::vector<ActRow> views_;
   };
 
@@ -86,11 +87,11 @@ class Forward {
 
   /// What a thread needs for itself during a task.
   struct Scratch {
-    std::vector<float> first, second;  // [columns of a tile, weight rows of a task]
-    std::vector<float> scores;         // [positions]
-    std::vector<float> query, mixed;   // latent attention: [kv_rank + rope], [kv_rank]
-    std::vector<std::int16_t> q;
-    std::vector<float> sums;
+    AlignedVector<float> first, second;  // [columns of a tile, weight rows of a task]
+    std::vector<float> scores;           // [positions]
+    AlignedVector<float> query, mixed;   // latent attention: [kv_rank + rope], [kv_rank]
+    AlignedVector<std::int16_t> q;
+    AlignedVector<float> sums;
   };
 
   void embed();
@@ -124,9 +125,9 @@ class Forward {
   std::vector<std::vector<float>>* hidden_ = nullptr;
 
   std::span<const BatchRow> rows_;
-  std::vector<float> residual_;         // [rows, width]
+  AlignedVector<float> residual_;       // [rows, width]
   Activations normed_;                  // [rows, width]
-  std::vector<float> q_, k_, v_;        // [rows, heads * size]
+  AlignedVector<float> q_, k_, v_;      // [rows, heads * size]
   Activations q_low_, kv_low_;          // latent attention: compressed, normed
   std::vector<float> kv_a_;             // [rows, kv_rank + rope]
   Activations attended_;                // [rows, heads * head_v]

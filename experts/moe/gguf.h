@@ -5,8 +5,8 @@
 // that are there before it is used, nothing is allocated that the file's size does not justify, and
 // every refusal is a std::runtime_error with the file, what is wrong, and where.
 //
-// A Gguf owns its mappings; every string_view, span and Tensor::data it hands out lives as long as it.
-// Read-only after construction, hence usable from any thread.
+// A Gguf owns its mappings; every string_view, span and Tensor::data it hands out lives as long as
+// it. Read-only after construction, hence usable from any thread.
 #pragma once
 
 #include <array>
@@ -62,7 +62,7 @@ struct Value {
 
 struct Tensor {
   std::string_view name;
-  std::uint32_t type = 0;                     // see tensor_type.h; maybe not runnable
+  std::uint32_t type = 0;                      // see tensor_type.h; maybe not runnable
   std::array<std::int64_t, 4> ne{1, 1, 1, 1};  // ne[0] is the row length, the fastest dimension
   const std::byte* data = nullptr;
   std::uint64_t bytes = 0;
@@ -70,6 +70,7 @@ struct Tensor {
   std::uint64_t offset = 0;  // of data in that file
 
   std::int64_t rows() const { return ne[1] * ne[2] * ne[3]; }
+
   std::uint64_t row_bytes() const;
 };
 
@@ -83,10 +84,14 @@ class Gguf {
   static Gguf parse(std::span<const std::byte> bytes, std::string name);
 
   std::uint32_t version() const { return version_; }
+
   const std::string& name() const { return name_; }
+
   std::uint64_t file_bytes() const { return file_bytes_; }  // all shards
+
   std::size_t shards() const { return shard_count_; }
-  int descriptor(std::size_t shard) const { return files_.at(shard).descriptor(); }
+
+  const std::vector<MappedFile>& files() const { return files_; }  // none when parsed from memory
 
   /// Typed access: nullopt when the key is absent; throws when it is there with another type.
   std::optional<std::int64_t> integer(std::string_view key) const;  // any integer type
@@ -98,10 +103,12 @@ class Gguf {
   std::optional<std::vector<double>> numbers(std::string_view key) const;
 
   const Value* find(std::string_view key) const;
+
   const std::map<std::string_view, Value>& metadata() const { return metadata_; }
 
   /// All shards' tensors in file order; names are unique.
   const std::vector<Tensor>& tensors() const { return tensors_; }
+
   const Tensor* tensor(std::string_view name) const;  // nullptr: not there
 
  private:

@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <stdexcept>
@@ -25,7 +26,9 @@ namespace {
 MappedFile::MappedFile(const std::filesystem::path& path) {
   descriptor_ = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
   if (descriptor_ < 0) refuse(path, "cannot be opened", errno);
+
   struct stat status {};
+
   if (::fstat(descriptor_, &status) != 0 || !S_ISREG(status.st_mode)) {
     close();
     refuse(path, "is not a regular file", 0);
@@ -42,7 +45,9 @@ MappedFile::MappedFile(const std::filesystem::path& path) {
   data_ = static_cast<const std::byte*>(mapped);
 }
 
-MappedFile::~MappedFile() { close(); }
+MappedFile::~MappedFile() {
+  close();
+}
 
 MappedFile::MappedFile(MappedFile&& other) noexcept
     : data_(std::exchange(other.data_, nullptr)),
@@ -57,6 +62,19 @@ MappedFile& MappedFile::operator=(MappedFile&& other) noexcept {
     descriptor_ = std::exchange(other.descriptor_, -1);
   }
   return *this;
+}
+
+void MappedFile::populate(std::size_t offset, std::size_t size) const noexcept {
+#if defined(MADV_POPULATE_READ)
+  const std::size_t page = static_cast<std::size_t>(::sysconf(_SC_PAGESIZE));
+  const std::size_t first = offset / page * page;
+  const std::size_t end = std::min(offset + size, size_);
+  if (first >= end) return;
+  ::madvise(const_cast<std::byte*>(data_) + first, end - first, MADV_POPULATE_READ);
+#else
+  (void)offset;
+  (void)size;
+#endif
 }
 
 void MappedFile::close() noexcept {

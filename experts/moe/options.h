@@ -13,6 +13,7 @@ struct EngineOptions {
   int queue_max = 256;                              // waiting; a further request is refused
   int rows_per_step_max = 256;  // tokens of one forward step, prompts and replies
   bool prefix_reuse = true;     // keep the pages of past prompts while there is room
+  bool warm = true;             // enter all weights into the page table in the background
 };
 
 /// Of the text side of one model.

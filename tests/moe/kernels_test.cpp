@@ -193,7 +193,7 @@ TEST(Kernels, EveryInstructionSetAndTileGivesTheSameBits) {
         }
       }
       for (const Kernels* kernels : runnable()) {
-        for (const std::size_t count : {1, 2, 3, 5, 37}) {
+        for (const std::size_t count : {1, 2, 3, 5, 14, 37}) {
           std::vector<float> out(rows * count);
           kernels->matmul(w.type, w.data.data(), w.row_bytes, n, rows, x.rows.data(), count,
                           out.data(), rows);

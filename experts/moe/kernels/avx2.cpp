@@ -25,6 +25,11 @@ struct Words {
   __m256i a, b;
 };
 
+// Words 0 to 7, and 8 to 15, each twice.
+struct Scales {
+  __m256i a, b;
+};
+
 inline float to_f32(unsigned short half) {
   return _cvtsh_ss(half);
 }
@@ -217,6 +222,42 @@ inline Words add_words(Words x, Words y) {
 
 inline Words mul_words(Words x, Words y) {
   return {_mm256_mullo_epi16(x.a, y.a), _mm256_mullo_epi16(x.b, y.b)};
+}
+
+inline Scales scales_u8(std::uint64_t bytes) {
+  const __m128i words = _mm_cvtepu8_epi16(_mm_cvtsi64_si128(static_cast<long long>(bytes)));
+  const __m256i twice = _mm256_broadcastsi128_si256(words);
+  return {twice, twice};
+}
+
+inline Scales scales_i8(const unsigned char* p) {
+  const __m256i words = _mm256_cvtepi8_epi16(load128(p));
+  return {_mm256_permute4x64_epi64(words, 0x44), _mm256_permute4x64_epi64(words, 0xee)};
+}
+
+template <int kWord>
+inline __m256i pick_one(Scales s) {
+  const __m256i index =
+      _mm256_set1_epi16(static_cast<short>((2 * kWord % 16 + 1) << 8 | 2 * kWord % 16));
+  return _mm256_shuffle_epi8(kWord < 8 ? s.a : s.b, index);
+}
+
+template <int kLow, int kHigh>
+inline Words pick(Scales s) {
+  return {pick_one<kLow>(s), pick_one<kHigh>(s)};
+}
+
+inline Half half_u8(std::uint64_t bytes, float factor) {
+  const __m256i wide = _mm256_cvtepu8_epi32(_mm_cvtsi64_si128(static_cast<long long>(bytes)));
+  return _mm256_mul_ps(_mm256_cvtepi32_ps(wide), _mm256_set1_ps(factor));
+}
+
+inline void half_store(float* p, Half x) {
+  _mm256_storeu_ps(p, x);
+}
+
+inline Half half_add(Half x, Half y) {
+  return _mm256_add_ps(x, y);
 }
 
 #include "experts/moe/kernels/body.inl"

@@ -26,6 +26,10 @@ struct Words {
   __m512i v;
 };
 
+struct Scales {
+  __m512i v;  // words 0 to 15
+};
+
 inline float to_f32(unsigned short half) {
   return _cvtsh_ss(half);
 }
@@ -191,6 +195,35 @@ inline Words add_words(Words x, Words y) {
 
 inline Words mul_words(Words x, Words y) {
   return {_mm512_mullo_epi16(x.v, y.v)};
+}
+
+inline Scales scales_u8(std::uint64_t bytes) {
+  const __m128i words = _mm_cvtepu8_epi16(_mm_cvtsi64_si128(static_cast<long long>(bytes)));
+  return {_mm512_castsi128_si512(words)};
+}
+
+inline Scales scales_i8(const unsigned char* p) {
+  const __m128i bytes = _mm_loadu_si128(reinterpret_cast<const __m128i*>(p));
+  return {_mm512_castsi256_si512(_mm256_cvtepi8_epi16(bytes))};
+}
+
+template <int kLow, int kHigh>
+inline Words pick(Scales s) {
+  const __m512i index = pair_up(_mm256_set1_epi16(kLow), _mm256_set1_epi16(kHigh)).v;
+  return {_mm512_permutexvar_epi16(index, s.v)};
+}
+
+inline Half half_u8(std::uint64_t bytes, float factor) {
+  const __m256i wide = _mm256_cvtepu8_epi32(_mm_cvtsi64_si128(static_cast<long long>(bytes)));
+  return _mm256_mul_ps(_mm256_cvtepi32_ps(wide), _mm256_set1_ps(factor));
+}
+
+inline void half_store(float* p, Half x) {
+  _mm256_storeu_ps(p, x);
+}
+
+inline Half half_add(Half x, Half y) {
+  return _mm256_add_ps(x, y);
 }
 
 #include "experts/moe/kernels/body.inl"

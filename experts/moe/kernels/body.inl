@@ -9,7 +9,9 @@
 using Bytes = const unsigned char*;
 
 inline unsigned short load_u16(Bytes p) {
-  return static_cast<unsigned short>(p[0] | p[1] << 8);
+  unsigned short x;
+  __builtin_memcpy(&x, p, sizeof x);
+  return x;
 }
 
 inline float load_f16(Bytes p) {
@@ -17,8 +19,9 @@ inline float load_f16(Bytes p) {
 }
 
 inline std::uint32_t load_u32(Bytes p) {
-  return static_cast<std::uint32_t>(load_u16(p)) | static_cast<std::uint32_t>(load_u16(p + 2))
-                                                       << 16;
+  std::uint32_t x;
+  __builtin_memcpy(&x, p, sizeof x);
+  return x;
 }
 
 // ---- blocks of 32: value = d * q + m
@@ -80,81 +83,91 @@ struct Q5_1 {
 // ---- blocks of 256: value = d * w + m[sub-block], w with its sub-scale
 // -----------------------------
 
-/// The 6-bit scales and minimums of Q4_K and Q5_K: 12 bytes hold 8 of each.
-inline void unpack_scales(Bytes p, int (&scale)[8], float (&minimum)[8], float minus_dmin) {
-  for (int j = 0; j < 4; ++j) {
-    scale[j] = p[j] & 63;
-    scale[j + 4] = (p[j + 8] & 15) | (p[j] >> 6) << 4;
-    minimum[j] = minus_dmin * static_cast<float>(p[j + 4] & 63);
-    minimum[j + 4] = minus_dmin * static_cast<float>(p[j + 8] >> 4 | (p[j + 4] >> 6) << 4);
-  }
+/// The 6-bit scales and minimums of Q4_K and Q5_K: 12 bytes hold 8 of each, here as bytes of 64 bits.
+struct ScalesAndMinimums {
+  std::uint64_t scales, minimums;
+};
+
+inline ScalesAndMinimums unpack_scales(Bytes p) {
+  const std::uint32_t a = load_u32(p), b = load_u32(p + 4), c = load_u32(p + 8);
+  const std::uint32_t scales = (c & 0x0f0f0f0f) | (a >> 2 & 0x30303030);
+  const std::uint32_t minimums = (c >> 4 & 0x0f0f0f0f) | (b >> 2 & 0x30303030);
+  return {static_cast<std::uint64_t>(scales) << 32 | (a & 0x3f3f3f3f),
+          static_cast<std::uint64_t>(minimums) << 32 | (b & 0x3f3f3f3f)};
 }
 
 struct Q4K {
   static constexpr std::size_t kBytes = 144;
   static constexpr bool kMinimum = true;
-
-  static inline void decode(Bytes p, Words (&w)[8], float& d, float (&m)[8]) {
+  template <int kChunk>
+  static inline void decode_chunk(Bytes p, Scales scales, Words (&w)[8]) {
+    const Words bytes = widen_u8(p + 16 + 32 * kChunk);
+    w[2 * kChunk] = mul_words(and_with(bytes, 15), pick<2 * kChunk, 2 * kChunk>(scales));
+    w[2 * kChunk + 1] = mul_words(shift_right<4>(bytes), pick<2 * kChunk + 1, 2 * kChunk + 1>(scales));
+  }
+  static inline void decode(Bytes p, Words (&w)[8], float& d, Half& m) {
     d = load_f16(p);
-    int scale[8];
-    unpack_scales(p + 4, scale, m, -load_f16(p + 2));
-    for (int c = 0; c < 4; ++c) {
-      const Words bytes = widen_u8(p + 16 + 32 * c);
-      w[2 * c] = mul_words(and_with(bytes, 15), both(scale[2 * c], scale[2 * c]));
-      w[2 * c + 1] = mul_words(shift_right<4>(bytes), both(scale[2 * c + 1], scale[2 * c + 1]));
-    }
+    const ScalesAndMinimums packed = unpack_scales(p + 4);
+    m = half_u8(packed.minimums, -load_f16(p + 2));
+    const Scales scales = scales_u8(packed.scales);
+    decode_chunk<0>(p, scales, w);
+    decode_chunk<1>(p, scales, w);
+    decode_chunk<2>(p, scales, w);
+    decode_chunk<3>(p, scales, w);
   }
 };
 
 struct Q5K {
   static constexpr std::size_t kBytes = 176;
   static constexpr bool kMinimum = true;
-
   template <int kChunk>
-  static inline void decode_chunk(Bytes p, Words high, const int (&scale)[8], Words (&w)[8]) {
+  static inline void decode_chunk(Bytes p, Words high, Scales scales, Words (&w)[8]) {
     const Words bytes = widen_u8(p + 48 + 32 * kChunk);
     const Words bits = shift_right<2 * kChunk>(high);
     const Words low4 = or_with(and_with(bytes, 15), shift_left<4>(and_with(bits, 1)));
     const Words high4 = or_with(shift_right<4>(bytes), shift_left<3>(and_with(bits, 2)));
-    w[2 * kChunk] = mul_words(low4, both(scale[2 * kChunk], scale[2 * kChunk]));
-    w[2 * kChunk + 1] = mul_words(high4, both(scale[2 * kChunk + 1], scale[2 * kChunk + 1]));
+    w[2 * kChunk] = mul_words(low4, pick<2 * kChunk, 2 * kChunk>(scales));
+    w[2 * kChunk + 1] = mul_words(high4, pick<2 * kChunk + 1, 2 * kChunk + 1>(scales));
   }
-
-  static inline void decode(Bytes p, Words (&w)[8], float& d, float (&m)[8]) {
+  static inline void decode(Bytes p, Words (&w)[8], float& d, Half& m) {
     d = load_f16(p);
-    int scale[8];
-    unpack_scales(p + 4, scale, m, -load_f16(p + 2));
+    const ScalesAndMinimums packed = unpack_scales(p + 4);
+    m = half_u8(packed.minimums, -load_f16(p + 2));
+    const Scales scales = scales_u8(packed.scales);
     const Words high = widen_u8(p + 16);
-    decode_chunk<0>(p, high, scale, w);
-    decode_chunk<1>(p, high, scale, w);
-    decode_chunk<2>(p, high, scale, w);
-    decode_chunk<3>(p, high, scale, w);
+    decode_chunk<0>(p, high, scales, w);
+    decode_chunk<1>(p, high, scales, w);
+    decode_chunk<2>(p, high, scales, w);
+    decode_chunk<3>(p, high, scales, w);
   }
 };
 
 struct Q6K {
   static constexpr std::size_t kBytes = 210;
   static constexpr bool kMinimum = false;
-
-  static inline Words finish(Words q, Bytes scales, int group) {
-    const auto scale = [&](int i) { return static_cast<int>(static_cast<signed char>(scales[i])); };
-    return mul_words(add_words(q, both(-32, -32)), both(scale(group), scale(group + 1)));
+  template <int kGroup>
+  static inline Words finish(Words q, Scales scales) {
+    return mul_words(add_words(q, both(-32, -32)), pick<kGroup, kGroup + 1>(scales));
   }
-
-  static inline void decode(Bytes p, Words (&w)[8], float& d, float (&)[8]) {
+  template <int kHalf>
+  static inline void decode_half(Bytes p, Scales scales, Words (&w)[8]) {
+    const Words a = widen_u8(p + 64 * kHalf);
+    const Words b = widen_u8(p + 64 * kHalf + 32);
+    const Words high = widen_u8(p + 128 + 32 * kHalf);
+    constexpr int kWord = 4 * kHalf, kGroup = 8 * kHalf;
+    const Words high_a = and_with(shift_left<4>(high), 48);
+    const Words high_b = and_with(shift_left<2>(high), 48);
+    const Words high_d = and_with(shift_right<2>(high), 48);
+    w[kWord] = finish<kGroup>(or_with(and_with(a, 15), high_a), scales);
+    w[kWord + 1] = finish<kGroup + 2>(or_with(and_with(b, 15), high_b), scales);
+    w[kWord + 2] = finish<kGroup + 4>(or_with(shift_right<4>(a), and_with(high, 48)), scales);
+    w[kWord + 3] = finish<kGroup + 6>(or_with(shift_right<4>(b), high_d), scales);
+  }
+  static inline void decode(Bytes p, Words (&w)[8], float& d, Half&) {
     d = load_f16(p + 208);
-    for (int half = 0; half < 2; ++half) {
-      Bytes low = p + 64 * half;
-      Bytes scales = p + 192 + 8 * half;
-      const Words a = widen_u8(low);
-      const Words b = widen_u8(low + 32);
-      const Words high = widen_u8(p + 128 + 32 * half);
-      Words* out = w + 4 * half;
-      out[0] = finish(or_with(and_with(a, 15), and_with(shift_left<4>(high), 48)), scales, 0);
-      out[1] = finish(or_with(and_with(b, 15), and_with(shift_left<2>(high), 48)), scales, 2);
-      out[2] = finish(or_with(shift_right<4>(a), and_with(high, 48)), scales, 4);
-      out[3] = finish(or_with(shift_right<4>(b), and_with(shift_right<2>(high), 48)), scales, 6);
-    }
+    const Scales scales = scales_i8(p + 192);
+    decode_half<0>(p, scales, w);
+    decode_half<1>(p, scales, w);
   }
 };
 
@@ -193,32 +206,46 @@ inline Floats decode_tail(Bytes p, std::size_t count) {
 constexpr std::size_t kPanelRows = 4;  // weight rows decoded at a time
 constexpr std::size_t kColsMax = 32;   // activation rows that share one decoding
 
-/// One weight row against kCols activation rows, decoded in registers.
+/// Asks for weights some blocks ahead: the processor's own prefetching stops at every page of 4 KiB.
+template <class T>
+inline void prefetch(Bytes block) {
+  for (std::size_t line = 0; line < T::kBytes; line += 64) __builtin_prefetch(block + 2048 + line);
+}
+
+/// One weight row against kCols activation rows, decoded in registers. Minimums of even and odd blocks
+/// have lanes of their own, as if they were 16.
 template <class T, int kCols>
 inline void dot_row_k(Bytes w, std::size_t n, const ActRow* x, float* out, std::size_t stride) {
   Floats acc[kCols];
-  Half low[kCols];
+  Half low[2][kCols];
   for (int c = 0; c < kCols; ++c) {
     acc[c] = set(0);
-    low[c] = half_zero();
+    low[0][c] = low[1][c] = half_zero();
   }
-  for (std::size_t b = 0; b < n / 256; ++b) {
+  const auto add_block = [&](std::size_t b, Half (&minimums)[kCols]) {
     Words words[8];
     float d;
-    alignas(32) float m[8];
+    Half m;
+    prefetch<T>(w + b * T::kBytes);
     T::decode(w + b * T::kBytes, words, d, m);
     for (int c = 0; c < kCols; ++c) {
       Ints total = ints_zero();
-      for (int k = 0; k < 8; ++k)
+      for (int k = 0; k < 8; ++k) {
         total = dot(total, words[k], load_words(x[c].q + 256 * b + 32 * k));
+      }
       acc[c] = fma(to_floats(total), set(d), acc[c]);
-      if constexpr (T::kMinimum)
-        low[c] = half_fma(half_load(m), half_load(x[c].sums + 8 * b), low[c]);
+      if constexpr (T::kMinimum) minimums[c] = half_fma(m, half_load(x[c].sums + 8 * b), minimums[c]);
     }
+  };
+  std::size_t b = 0;
+  for (; b + 2 <= n / 256; b += 2) {
+    add_block(b, low[0]);
+    add_block(b + 1, low[1]);
   }
+  if (b < n / 256) add_block(b, low[0]);
   for (int c = 0; c < kCols; ++c) {
     float y = sum(acc[c]);
-    if constexpr (T::kMinimum) y += half_sum(low[c]);
+    if constexpr (T::kMinimum) y += half_sum(half_add(low[0][c], low[1][c]));
     out[c * stride] = y * x[c].scale;
   }
 }
@@ -262,16 +289,16 @@ void tile_k(Bytes w, std::size_t row_bytes, std::size_t n, const ActRow* x, std:
             float* out, std::size_t stride) {
   alignas(64) std::int16_t panel[kPanelRows][256];
   alignas(64) Floats acc[kPanelRows][kColsMax];
-  alignas(64) Half low[kPanelRows][kColsMax];
-  alignas(32) float m[kPanelRows][8];
+  alignas(64) Half low[2][kPanelRows][kColsMax];
   float d[kPanelRows];
   for (std::size_t r = 0; r < kPanelRows; ++r) {
     for (std::size_t c = 0; c < cols; ++c) {
       acc[r][c] = set(0);
-      low[r][c] = half_zero();
+      low[0][r][c] = low[1][r][c] = half_zero();
     }
   }
   for (std::size_t b = 0; b < n / 256; ++b) {
+    Half m[kPanelRows];
     for (std::size_t r = 0; r < kPanelRows; ++r) {
       Words words[8];
       T::decode(w + r * row_bytes + b * T::kBytes, words, d[r], m[r]);
@@ -286,7 +313,7 @@ void tile_k(Bytes w, std::size_t row_bytes, std::size_t n, const ActRow* x, std:
       for (std::size_t i = 0; i < cols; ++i) {
         const Half sums = half_load(x[i].sums + 8 * b);
         for (std::size_t r = 0; r < kPanelRows; ++r) {
-          low[r][i] = half_fma(half_load(m[r]), sums, low[r][i]);
+          low[b % 2][r][i] = half_fma(m[r], sums, low[b % 2][r][i]);
         }
       }
     }
@@ -294,7 +321,7 @@ void tile_k(Bytes w, std::size_t row_bytes, std::size_t n, const ActRow* x, std:
   for (std::size_t c = 0; c < cols; ++c) {
     for (std::size_t r = 0; r < kPanelRows; ++r) {
       float y = sum(acc[r][c]);
-      if constexpr (T::kMinimum) y += half_sum(low[r][c]);
+      if constexpr (T::kMinimum) y += half_sum(half_add(low[0][r][c], low[1][r][c]));
       out[c * stride + r] = y * x[c].scale;
     }
   }
@@ -310,6 +337,7 @@ inline void dot_row_32(Bytes w, std::size_t n, const ActRow* x, float* out, std:
   for (std::size_t b = 0; b < n / 32; ++b) {
     float d;
     float m = 0;
+    prefetch<T>(w + b * T::kBytes);
     const Words words = T::decode(w + b * T::kBytes, d, m);
     for (int c = 0; c < kCols; ++c) {
       const Ints total = dot(ints_zero(), words, load_words(x[c].q + 32 * b));
@@ -455,27 +483,29 @@ void matmul_f(Bytes w, std::size_t row_bytes, std::size_t n, std::size_t rows, c
   for (; r < rows; ++r) rows_f<T, 1>(w + r * row_bytes, row_bytes, n, x, cols, out + r, stride);
 }
 
-/// Splits a product into tiles: few activation rows are decoded in registers, many share a panel.
-template <void (*kOne)(Bytes, std::size_t, const ActRow*, float*, std::size_t),
-          void (*kTwo)(Bytes, std::size_t, const ActRow*, float*, std::size_t),
-          void (*kTile)(Bytes, std::size_t, std::size_t, const ActRow*, std::size_t, float*,
-                        std::size_t)>
-void matmul_q(Bytes w, std::size_t row_bytes, std::size_t n, std::size_t rows, const ActRow* x,
-              std::size_t cols, float* out, std::size_t stride) {
+/// Up to kFusedMax activation rows: each weight block is decoded once, in registers, for all of them.
+constexpr std::size_t kFusedMax = 4;
+
+/// From here on a panel in memory is cheaper than decoding once for each kFusedMax.
+constexpr std::size_t kTileMin = 12;
+
+/// Splits a product into tiles. kRow<c> computes c activation rows against one weight row.
+template <class Row, class Tile>
+inline void matmul_q(Bytes w, std::size_t row_bytes, std::size_t n, std::size_t rows, const ActRow* x,
+                     std::size_t cols, float* out, std::size_t stride, Row row, Tile tile) {
   for (std::size_t c = 0; c < cols; c += kColsMax) {
     const std::size_t count = cols - c < kColsMax ? cols - c : kColsMax;
     std::size_t r = 0;
-    if (count > 2) {
+    if (count >= kTileMin) {
       for (; r + kPanelRows <= rows; r += kPanelRows) {
-        kTile(w + r * row_bytes, row_bytes, n, x + c, count, out + c * stride + r, stride);
+        tile(w + r * row_bytes, row_bytes, n, x + c, count, out + c * stride + r, stride);
       }
     }
     for (; r < rows; ++r) {
-      std::size_t i = 0;
-      for (; i + 2 <= count; i += 2) {
-        kTwo(w + r * row_bytes, n, x + c + i, out + (c + i) * stride + r, stride);
+      for (std::size_t i = 0; i < count; i += kFusedMax) {
+        const std::size_t some = count - i < kFusedMax ? count - i : kFusedMax;
+        row(some, w + r * row_bytes, n, x + c + i, out + (c + i) * stride + r, stride);
       }
-      if (i < count) kOne(w + r * row_bytes, n, x + c + i, out + (c + i) * stride + r, stride);
     }
   }
 }
@@ -483,15 +513,25 @@ void matmul_q(Bytes w, std::size_t row_bytes, std::size_t n, std::size_t rows, c
 template <class T>
 void matmul_k(Bytes w, std::size_t row_bytes, std::size_t n, std::size_t rows, const ActRow* x,
               std::size_t cols, float* out, std::size_t stride) {
-  matmul_q<dot_row_k<T, 1>, dot_row_k<T, 2>, tile_k<T>>(w, row_bytes, n, rows, x, cols, out,
-                                                        stride);
+  const auto row = [](std::size_t count, auto... rest) {
+    if (count == 1) return dot_row_k<T, 1>(rest...);
+    if (count == 2) return dot_row_k<T, 2>(rest...);
+    if (count == 3) return dot_row_k<T, 3>(rest...);
+    return dot_row_k<T, 4>(rest...);
+  };
+  matmul_q(w, row_bytes, n, rows, x, cols, out, stride, row, tile_k<T>);
 }
 
 template <class T>
 void matmul_32(Bytes w, std::size_t row_bytes, std::size_t n, std::size_t rows, const ActRow* x,
                std::size_t cols, float* out, std::size_t stride) {
-  matmul_q<dot_row_32<T, 1>, dot_row_32<T, 2>, tile_32<T>>(w, row_bytes, n, rows, x, cols, out,
-                                                           stride);
+  const auto row = [](std::size_t count, auto... rest) {
+    if (count == 1) return dot_row_32<T, 1>(rest...);
+    if (count == 2) return dot_row_32<T, 2>(rest...);
+    if (count == 3) return dot_row_32<T, 3>(rest...);
+    return dot_row_32<T, 4>(rest...);
+  };
+  matmul_q(w, row_bytes, n, rows, x, cols, out, stride, row, tile_32<T>);
 }
 
 void matmul(std::uint32_t type, Bytes w, std::size_t row_bytes, std::size_t n, std::size_t rows,
@@ -530,8 +570,10 @@ void dequantize_k(Bytes w, std::size_t n, float* out) {
   for (std::size_t b = 0; b < n / 256; ++b) {
     Words words[8];
     float d;
-    float m[8] = {};
-    T::decode(w + b * T::kBytes, words, d, m);
+    Half minimums = half_zero();
+    T::decode(w + b * T::kBytes, words, d, minimums);
+    float m[8];
+    half_store(m, minimums);
     for (int k = 0; k < 8; ++k) {
       std::int16_t q[32];
       store_words(q, words[k]);

@@ -27,6 +27,10 @@ struct Words {
   std::int16_t lane[32];
 };
 
+struct Scales {
+  std::int16_t lane[16];
+};
+
 float to_f32(std::uint16_t half) {
   const std::uint32_t sign = static_cast<std::uint32_t>(half & 0x8000) << 16;
   const std::uint32_t exponent = (half >> 10) & 31;
@@ -231,6 +235,38 @@ Words add_words(Words a, Words b) {
 
 Words mul_words(Words a, Words b) {
   return each_word([&](int i) { return a.lane[i] * b.lane[i]; });
+}
+
+Scales scales_u8(std::uint64_t bytes) {
+  Scales r = {};
+  for (int i = 0; i < 8; ++i) r.lane[i] = static_cast<std::int16_t>(bytes >> (8 * i) & 255);
+  return r;
+}
+
+Scales scales_i8(const unsigned char* p) {
+  Scales r;
+  for (int i = 0; i < 16; ++i) r.lane[i] = static_cast<signed char>(p[i]);
+  return r;
+}
+
+template <int kLow, int kHigh>
+Words pick(Scales s) {
+  return both(s.lane[kLow], s.lane[kHigh]);
+}
+
+Half half_u8(std::uint64_t bytes, float factor) {
+  Half r;
+  for (int i = 0; i < 8; ++i) r.lane[i] = static_cast<float>(bytes >> (8 * i) & 255) * factor;
+  return r;
+}
+
+void half_store(float* p, Half x) {
+  std::memcpy(p, x.lane, sizeof x.lane);
+}
+
+Half half_add(Half a, Half b) {
+  for (int i = 0; i < 8; ++i) a.lane[i] += b.lane[i];
+  return a;
 }
 
 #include "experts/moe/kernels/body.inl"

@@ -85,6 +85,10 @@ void bench(const BenchOptions& options, std::ostream& out) {
   std::snprintf(line, sizeof line, "load %.3f s, %d threads, kernels %s\n", seconds_since(start),
                 options.threads, pick_kernels().name);
   out << line;
+  const auto mapped = Clock::now();
+  for (const MappedFile& file : model.gguf.files()) file.populate(0, file.bytes().size());
+  std::snprintf(line, sizeof line, "weights mapped in %.3f s more\n", seconds_since(mapped));
+  out << line;
   int rows_max = 1;
   std::size_t pages = 1;
   for (const int n : options.decode) {
