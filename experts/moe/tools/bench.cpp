@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
+#include <ctime>
 #include <memory>
 #include <ostream>
 #include <random>
@@ -19,6 +20,19 @@ double seconds_since(Clock::time_point start) {
   return std::chrono::duration<double>(Clock::now() - start).count();
 }
 
+/// What one measurement cost: elapsed, and processor time of all threads, which a busy machine spoils less.
+struct Cost {
+  double seconds = 0, cpu_seconds = 0;
+};
+
+template <class Work>
+Cost measure(const Work& work) {
+  const auto start = Clock::now();
+  const std::clock_t cpu = std::clock();
+  work();
+  return {seconds_since(start), static_cast<double>(std::clock() - cpu) / CLOCKS_PER_SEC};
+}
+
 class Bench {
  public:
   Bench(const Model& model, const BenchOptions& options, int rows_max, std::size_t pages)
@@ -30,26 +44,24 @@ class Bench {
     for (std::size_t i = 0; i < pages; ++i) pages_.push_back(cache_.take());
   }
 
-  /// Seconds of options.steps steps of n sequences, each at its own page.
-  double decode(int n) {
+  /// options.steps steps of n sequences, each at its own page.
+  Cost decode(int n) {
     const auto step = [&](int position) {
       rows_.clear();
       for (int s = 0; s < n; ++s) rows_.push_back({token(), position, &pages_[s], nullptr, true});
       forward_.run(rows_);
     };
     step(0);
-    const auto start = Clock::now();
-    for (int i = 1; i <= options_.steps; ++i) step(i % kPagePositions);
-    return seconds_since(start);
+    return measure([&] {
+      for (int i = 1; i <= options_.steps; ++i) step(i % kPagePositions);
+    });
   }
 
-  /// Seconds of one prompt of n tokens.
-  double prefill(int n) {
+  /// One prompt of n tokens.
+  Cost prefill(int n) {
     rows_.clear();
     for (int i = 0; i < n; ++i) rows_.push_back({token(), i, pages_.data(), nullptr, i + 1 == n});
-    const auto start = Clock::now();
-    forward_.run(rows_);
-    return seconds_since(start);
+    return measure([&] { forward_.run(rows_); });
   }
 
  private:
@@ -67,12 +79,14 @@ class Bench {
   std::mt19937 random_{1};
 };
 
-void report(std::ostream& out, const char* what, int n, double tokens,
-            std::vector<double> seconds) {
-  std::sort(seconds.begin(), seconds.end());
-  char line[128];
-  std::snprintf(line, sizeof line, "%-8s %4d   median %8.2f   best %8.2f tokens/s\n", what, n,
-                tokens / seconds[seconds.size() / 2], tokens / seconds[0]);
+void report(std::ostream& out, const char* what, int n, double tokens, std::vector<Cost> costs) {
+  std::sort(costs.begin(), costs.end(), [](const Cost& a, const Cost& b) { return a.seconds < b.seconds; });
+  double cpu = costs[0].cpu_seconds;
+  for (const Cost& cost : costs) cpu = std::min(cpu, cost.cpu_seconds);
+  char line[160];
+  std::snprintf(line, sizeof line,
+                "%-8s %4d   median %8.2f   best %8.2f tokens/s   best %7.2f processor ms/token\n", what, n,
+                tokens / costs[costs.size() / 2].seconds, tokens / costs[0].seconds, cpu * 1e3 / tokens);
   out << line << std::flush;
 }
 
@@ -101,15 +115,15 @@ void bench(const BenchOptions& options, std::ostream& out) {
   }
   Bench bench(model, options, rows_max, pages);
   for (const int n : options.decode) {
-    std::vector<double> seconds;
-    for (int round = 0; round < options.rounds; ++round) seconds.push_back(bench.decode(n));
-    report(out, "decode", n, static_cast<double>(n) * options.steps, seconds);
+    std::vector<Cost> costs;
+    for (int round = 0; round < options.rounds; ++round) costs.push_back(bench.decode(n));
+    report(out, "decode", n, static_cast<double>(n) * options.steps, costs);
   }
   for (const int n : options.prefill) {
-    std::vector<double> seconds;
+    std::vector<Cost> costs;
     bench.prefill(n);
-    for (int round = 0; round < options.rounds; ++round) seconds.push_back(bench.prefill(n));
-    report(out, "prefill", n, n, seconds);
+    for (int round = 0; round < options.rounds; ++round) costs.push_back(bench.prefill(n));
+    report(out, "prefill", n, n, costs);
   }
 }
 
