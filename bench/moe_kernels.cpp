@@ -1,6 +1,6 @@
 // rooms: moe
-// How fast one thread multiplies weights that lie in its cache, per type, number of activation rows and
-// instruction set. The baseline of the same run is F32 weights.
+// How fast one thread multiplies weights that lie in its cache, per type, number of activation rows
+// and instruction set. The baseline of the same run is F32 weights.
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
@@ -35,9 +35,10 @@ double measure(const moe::Kernels& kernels, moe::TensorType type, std::size_t co
   double best = 1e9;
   for (int round = 0; round < rounds; ++round) {
     const auto start = std::chrono::steady_clock::now();
-    kernels.matmul(static_cast<std::uint32_t>(type), weights.data(), row_bytes, kSize, kRows, rows.data(),
-                   columns, out.data(), kRows);
-    best = std::min(best, std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
+    kernels.matmul(static_cast<std::uint32_t>(type), weights.data(), row_bytes, kSize, kRows,
+                   rows.data(), columns, out.data(), kRows);
+    best = std::min(
+        best, std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
   }
   return best;
 }
@@ -54,7 +55,8 @@ int main(int argc, char** argv) {
       std::printf("%-7s %-5s", kernels->name, moe::traits_of(type).name);
       for (const std::size_t columns : {1, 2, 4, 8, 32}) {
         const double seconds = measure(*kernels, type, columns, rounds);
-        std::printf("  %2zu rows %6.1f", columns, 2e-9 * static_cast<double>(kRows * kSize * columns) / seconds);
+        std::printf("  %2zu rows %6.1f", columns,
+                    2e-9 * static_cast<double>(kRows * kSize * columns) / seconds);
       }
       std::printf("\n");
     }

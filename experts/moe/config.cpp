@@ -135,7 +135,10 @@ void read_rope(const Keys& keys, RopeStyle style, Config& config) {
   const std::string_view scaling = keys.text("rope.scaling.type");
   const float factor = keys.number("rope.scaling.factor", keys.number("rope.scale_linear", 1));
   config.score_scale = 1.0f / std::sqrt(static_cast<float>(config.head_k));
-  if (config.latent.kv_rank > 0) config.latent.nope = config.head_k - rope.dims;
+  if (config.latent.kv_rank > 0) {
+    config.latent.nope = config.head_k - rope.dims;
+    if (config.latent.nope == 0) keys.refuse("has latent attention whose heads are all rotary");
+  }
   if (scaling.empty() || scaling == "none") return;
   if (scaling != "linear" && scaling != "yarn") {
     keys.refuse("has rotary scaling '" + std::string(scaling) +

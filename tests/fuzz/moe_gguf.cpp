@@ -1,14 +1,15 @@
-// Any bytes: parsed or refused, never a read outside, never more memory than the bytes justify.
+// Any bytes: parsed, and loaded as a model, or refused; never a read outside, never more memory
+// than the bytes justify.
 #include <cstdint>
 #include <stdexcept>
 #include <variant>
 
-#include "experts/moe/gguf.h"
+#include "experts/moe/model.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   try {
     const auto* bytes = reinterpret_cast<const std::byte*>(data);
-    const moe::Gguf gguf = moe::Gguf::parse({bytes, size}, "fuzz");
+    moe::Gguf gguf = moe::Gguf::parse({bytes, size}, "fuzz");
     for (const moe::Tensor& tensor : gguf.tensors()) {
       if (tensor.data < bytes || tensor.data + tensor.bytes > bytes + size) __builtin_trap();
     }
@@ -17,6 +18,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
         if (array->element == moe::ValueType::string) gguf.strings(key);
       }
     }
+    moe::Model::from(std::move(gguf));
   } catch (const std::runtime_error&) {
   }
   return 0;

@@ -17,6 +17,7 @@ namespace {
 class Tools : public ::testing::Test {
  protected:
   void SetUp() override { std::filesystem::create_directory(directory_); }
+
   void TearDown() override { std::filesystem::remove_all(directory_); }
 
   const std::filesystem::path directory_ =
@@ -26,10 +27,12 @@ class Tools : public ::testing::Test {
 TEST_F(Tools, SynthWritesRunnableModelsOfTheTypesItSays) {
   for (const char* type : {"Q4_K_M", "Q8_0"}) {
     const auto file = directory_ / "tiny.gguf";
-    EXPECT_EQ(tools::synth({.shape = "tiny", .type = type, .out = file}), std::filesystem::file_size(file));
+    const std::uint64_t size = tools::synth({.shape = "tiny", .type = type, .out = file});
+    EXPECT_EQ(size, std::filesystem::file_size(file));
     std::ostringstream text;
     tools::inspect(file, text);
-    EXPECT_NE(text.str().find("softmax, top 2 of 8, not renormalised"), std::string::npos) << text.str();
+    EXPECT_NE(text.str().find("softmax, top 2 of 8, not renormalised"), std::string::npos)
+        << text.str();
     const Model model = Model::open(file);
     // The weights have the spread that synth promises: token vectors have variance 1.
     std::vector<float> row(256);
@@ -51,8 +54,10 @@ TEST_F(Tools, LogitsAreThoseOfTheEngineAloneAndTogether) {
   const Model model = Model::open(file);
   const auto expected = testing::Runner(model, kPortable).run({{1, 5, 9, 7}, {1, 3, 2}}, 4);
   for (const bool batch : {false, true}) {
-    const auto report = tools::write_logits(
-        {.model = file, .cases = directory_ / "cases.json", .out = directory_ / "out.npy", .batch = batch});
+    const auto report = tools::write_logits({.model = file,
+                                             .cases = directory_ / "cases.json",
+                                             .out = directory_ / "out.npy",
+                                             .batch = batch});
     EXPECT_EQ(report.rows, 7u);
     const auto npy = testing::Npy::read(directory_ / "out.npy");
     ASSERT_EQ(npy.rows, 7u);

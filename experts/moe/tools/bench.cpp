@@ -20,7 +20,8 @@ double seconds_since(Clock::time_point start) {
   return std::chrono::duration<double>(Clock::now() - start).count();
 }
 
-/// What one measurement cost: elapsed, and processor time of all threads, which a busy machine spoils less.
+/// What one measurement cost: elapsed, and processor time of all threads, which a busy machine
+/// spoils less.
 struct Cost {
   double seconds = 0, cpu_seconds = 0;
 };
@@ -80,13 +81,15 @@ class Bench {
 };
 
 void report(std::ostream& out, const char* what, int n, double tokens, std::vector<Cost> costs) {
-  std::sort(costs.begin(), costs.end(), [](const Cost& a, const Cost& b) { return a.seconds < b.seconds; });
+  std::sort(costs.begin(), costs.end(),
+            [](const Cost& a, const Cost& b) { return a.seconds < b.seconds; });
   double cpu = costs[0].cpu_seconds;
   for (const Cost& cost : costs) cpu = std::min(cpu, cost.cpu_seconds);
   char line[160];
   std::snprintf(line, sizeof line,
-                "%-8s %4d   median %8.2f   best %8.2f tokens/s   best %7.2f processor ms/token\n", what, n,
-                tokens / costs[costs.size() / 2].seconds, tokens / costs[0].seconds, cpu * 1e3 / tokens);
+                "%-8s %4d   median %8.2f   best %8.2f tokens/s   best %7.2f processor ms/token\n",
+                what, n, tokens / costs[costs.size() / 2].seconds, tokens / costs[0].seconds,
+                cpu * 1e3 / tokens);
   out << line << std::flush;
 }
 
