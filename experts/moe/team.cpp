@@ -3,7 +3,6 @@
 #include <cstdlib>
 
 #if defined(__x86_64__)
-#include <immintrin.h>
 #endif
 
 namespace moe {
@@ -16,7 +15,7 @@ constexpr std::uint64_t kFieldMask = (std::uint64_t{1} << kFieldBits) - 1;
 
 void pause() {
 #if defined(__x86_64__)
-  _mm_pause();
+  __builtin_ia32_pause();
 #endif
 }
 

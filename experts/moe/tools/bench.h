@@ -17,7 +17,8 @@ struct BenchOptions {
 };
 
 /// Prints, for each setting, the median of the rounds and the best, in tokens a second over all
-/// sequences, and the processor time of all threads per token. Random tokens; the first step of each setting is not counted.
+/// sequences, and the processor time of all threads per token. Random tokens; the first step of
+/// each setting is not counted.
 void bench(const BenchOptions& options, std::ostream& out);
 
 }  // namespace moe::tools
