@@ -2,9 +2,6 @@
 
 #include <cstdlib>
 
-#if defined(__x86_64__)
-#endif
-
 namespace moe {
 
 namespace {
