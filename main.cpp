@@ -20,6 +20,7 @@
 #include "experts/moe/tools/logits.h"
 #include "experts/moe/tools/synth.h"
 #include "experts/moe/tools/tokenize.h"
+#include "experts/native.h"
 #include "experts/pool.h"
 #include "experts/roster.h"
 #include "http/ids.h"
@@ -50,7 +51,8 @@ void add_options(CLI::App& command, Args& args) {
   command.add_option("--config", args.config_path, "configuration file, JSON with comments");
   command.add_option("--data", args.data, "folder of the database");
   command.add_option("--policy", args.policy, "policy made by `skillyard train`");
-  command.add_option("--expert", args.experts, "NAME=URL[,model=NAME][,key-env=VARIABLE]");
+  command.add_option("--expert", args.experts,
+                     "NAME=URL[,model=NAME][,key-env=VARIABLE] or NAME=FILE.gguf");
 }
 
 /// The configuration file with the command line on top. Throws with every fault.
@@ -119,6 +121,7 @@ void set_up_log(const std::string& level) {
 /// Everything that net threads share, in the order of construction.
 struct House {
   config::Config config;
+  experts::NativeModels models;
   experts::RosterBoard roster;
   router::RulesBoard rules;
   store::Journal journal;
@@ -142,7 +145,8 @@ struct Rooms {
   Rooms(boost::asio::io_context& loop, House& house, int index)
       : pool(loop, house.roster,
              {.net_threads = house.config.http.net_threads,
-              .seed = static_cast<std::uint64_t>(index) + 1}),
+              .seed = static_cast<std::uint64_t>(index) + 1},
+             experts::make_native_maker(house.models)),
         pipeline(pool, house.rules, house.journal) {}
 };
 
