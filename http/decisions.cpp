@@ -22,11 +22,6 @@ constexpr std::size_t kFeedbackTextMax = 16 * 1024;
 constexpr int kFeedbackDepthMax = 8;
 constexpr std::chrono::seconds kFlushPatience{2};
 
-struct Found {
-  std::optional<store::Stored> decision;
-  std::vector<store::Feedback> feedback;
-};
-
 std::string text_of(const Json& json) {
   return json.dump(-1, ' ', false, Json::error_handler_t::replace);
 }
@@ -191,9 +186,11 @@ asio::awaitable<void> list_decisions(Session& session) {
   if (records == nullptr) co_return;
   const auto filter = filter_of(session);
   if (!filter) co_return;
-  std::function<store::DecisionPage(store::Reader&)> job =
-      [wanted = *filter](store::Reader& reader) { return reader.decisions(wanted); };
-  const store::DecisionPage page = co_await records->ask(std::move(job));
+  store::DecisionPage page;
+  std::function<void(store::Reader&)> job = [&](store::Reader& reader) {
+    page = reader.decisions(*filter);
+  };
+  co_await records->ask(std::move(job));
   Json list = Json::array();
   for (const store::Stored& stored : page.rows) list.push_back(json_of(stored));
   Json body = {{"object", "list"}, {"data", std::move(list)}, {"has_more", !page.next.empty()}};
@@ -204,20 +201,19 @@ asio::awaitable<void> list_decisions(Session& session) {
 asio::awaitable<void> show_decision(Session& session) {
   Records* records = records_of(session);
   if (records == nullptr) co_return;
-  std::function<Found(store::Reader&)> job = [id = session.argument(),
-                                              records](store::Reader& reader) {
-    Found found;
-    found.decision = find_decision(reader, records->journal(), id);
-    if (found.decision) found.feedback = reader.feedback_of(id);
-    return found;
+  std::optional<store::Stored> decision;
+  std::vector<store::Feedback> feedback;
+  std::function<void(store::Reader&)> job = [&](store::Reader& reader) {
+    decision = find_decision(reader, records->journal(), session.argument());
+    if (decision) feedback = reader.feedback_of(session.argument());
   };
-  const Found found = co_await records->ask(std::move(job));
-  if (!found.decision) co_return say_unknown(session);
-  Json body = json_of(*found.decision);
-  const auto route = router::decode_route(found.decision->row.route);
+  co_await records->ask(std::move(job));
+  if (!decision) co_return say_unknown(session);
+  Json body = json_of(*decision);
+  const auto route = router::decode_route(decision->row.route);
   body["route"] = route ? json_of(*route) : Json();
   body["feedback"] = Json::array();
-  for (const store::Feedback& row : found.feedback) {
+  for (const store::Feedback& row : feedback) {
     body["feedback"].push_back({{"unix_us", row.unix_us},
                                 {"score", row.score},
                                 {"correct_answer", row.correct_answer},
@@ -231,11 +227,11 @@ asio::awaitable<void> take_feedback(Session& session) {
   if (records == nullptr) co_return;
   auto feedback = feedback_of(session);
   if (!feedback) co_return;
-  std::function<bool(store::Reader&)> job = [id = session.argument(),
-                                             records](store::Reader& reader) {
-    return find_decision(reader, records->journal(), id).has_value();
+  bool known = false;
+  std::function<void(store::Reader&)> job = [&](store::Reader& reader) {
+    known = find_decision(reader, records->journal(), session.argument()).has_value();
   };
-  const bool known = co_await records->ask(std::move(job));
+  co_await records->ask(std::move(job));
   if (!known) co_return say_unknown(session);
   if (records->journal().put(std::move(*feedback)) == 0) {
     fail(session, Fault::log_full, "", "the log takes nothing at this moment; try again");

@@ -64,10 +64,12 @@ void NetThread::accept_next() {
     if (draining_ || error == asio::error::operation_aborted) return;
     if (error) {
       // Out of descriptors or memory: the sweep asks again, the kernel's queue holds who waits.
-      spdlog::warn("no connection can be accepted: {}", error.message());
+      if (!starved_) spdlog::warn("no connection can be accepted: {}", error.message());
+      starved_ = true;
       accepting_ = false;
       return;
     }
+    starved_ = false;
     if (sessions_.size() >= connections_max_) {
       turn_away(std::move(socket));
     } else {

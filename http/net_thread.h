@@ -89,6 +89,7 @@ class NetThread {
   std::size_t connections_max_;
   std::size_t body_bytes_ = 0;
   bool accepting_ = false;
+  bool starved_ = false;  // the last accept failed, and the log says so
   bool draining_ = false;
 };
 

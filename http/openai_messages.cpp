@@ -15,6 +15,7 @@ using simdjson::dom::element;
 
 constexpr std::size_t kToolsMax = 128;
 constexpr std::size_t kToolNameMax = 64;
+constexpr std::size_t kMessagesReserved = 64;  // a longer conversation grows on its way
 
 std::string at(std::string_view list, std::size_t index, std::string_view member = {}) {
   std::string param(list);
@@ -62,12 +63,13 @@ bool read_part(Reading& r, const std::string& param, element value, Message& mes
   return r.fail_type(param + ".type", "text, image_url, input_audio, file or refusal");
 }
 
-bool read_content(Reading& r, const std::string& param, element value, Message& message) {
+bool read_content(Reading& r, std::size_t message_index, element value, Message& message) {
   std::string_view text;
   if (!value.get(text)) {
     message.text = text;
     return true;
   }
+  const std::string param = at("messages", message_index, "content");
   simdjson::dom::array parts;
   if (value.get(parts)) return r.fail_type(param, "a string or an array of parts");
   std::size_t index = 0;
@@ -100,7 +102,7 @@ bool read_message_member(Reading& r, std::size_t index, std::string_view key, el
     }
     if (value.is_null()) return true;
     shape.content = true;
-    return read_content(r, at("messages", index, key), value, message);
+    return read_content(r, index, value, message);
   } else if (key == "tool_calls" || key == "function_call") {
     if (value.is_null()) return true;
     if (!value.is_array() && !value.is_object()) {
@@ -188,6 +190,7 @@ void append_head_and_tail(std::string& out, std::string_view text, const Options
 bool read_messages(Reading& r, std::string_view param, element value) {
   simdjson::dom::array list;
   if (value.get(list)) return r.fail_type(param, "an array of messages");
+  r.call().messages.reserve(std::min(list.size(), kMessagesReserved));
   std::size_t index = 0;
   for (const element message : list) {
     if (index == r.options.messages_max) {

@@ -3,9 +3,7 @@
 #pragma once
 
 #include <boost/asio/awaitable.hpp>
-#include <boost/asio/co_spawn.hpp>
 #include <boost/asio/thread_pool.hpp>
-#include <boost/asio/use_awaitable.hpp>
 #include <functional>
 #include <memory>
 #include <string>
@@ -18,27 +16,19 @@ namespace http {
 class Records {
  public:
   /// The journal outlives this object and has opened `path` before.
-  Records(std::string path, store::Journal& journal) : path_(std::move(path)), journal_(journal) {}
+  Records(std::string path, store::Journal& journal);
 
   /// Waits for the worker, which finishes what it was given.
-  ~Records() { worker_.join(); }
+  ~Records();
 
-  /// Runs `job` on the worker thread and resumes on the caller's with its result. `job` owns what
-  /// it uses. Throws what the store throws.
-  template <typename Result>
-  boost::asio::awaitable<Result> ask(std::function<Result(store::Reader&)> job) {
-    boost::asio::awaitable<Result> work = run<Result>(std::move(job));
-    co_return co_await boost::asio::co_spawn(worker_, std::move(work), boost::asio::use_awaitable);
-  }
+  /// Runs `job` on the worker thread and resumes on the caller's when it has ended, so that it may
+  /// use the caller's frame. Throws what the store throws.
+  boost::asio::awaitable<void> ask(std::function<void(store::Reader&)> job);
 
   store::Journal& journal() { return journal_; }
 
  private:
-  template <typename Result>
-  boost::asio::awaitable<Result> run(std::function<Result(store::Reader&)> job) {
-    if (!reader_) reader_ = std::make_unique<store::Reader>(path_);
-    co_return job(*reader_);
-  }
+  boost::asio::awaitable<void> run(std::function<void(store::Reader&)> job);
 
   const std::string path_;
   store::Journal& journal_;

@@ -1,5 +1,7 @@
 #include "http/request.h"
 
+#include <algorithm>
+
 namespace http {
 
 namespace {
@@ -39,11 +41,19 @@ void Response::clear() {
 
 void Response::add(std::string_view name, std::string_view value) {
   fields.append(name).append(": ");
-  for (const char byte : value) {
-    const auto code = static_cast<unsigned char>(byte);
-    fields.push_back(code < 0x20 || code == 0x7f ? '?' : byte);
+  const std::size_t begin = fields.size();
+  fields.append(value);
+  for (std::size_t i = begin; i < fields.size(); ++i) {
+    const auto code = static_cast<unsigned char>(fields[i]);
+    if (code < 0x20 || code == 0x7f) fields[i] = '?';
   }
   fields.append("\r\n");
+}
+
+bool same_word(std::string_view text, std::string_view lower) {
+  return std::ranges::equal(text, lower, [](char x, char y) {
+    return (x >= 'A' && x <= 'Z' ? static_cast<char>(x + 32) : x) == y;
+  });
 }
 
 std::string_view reason_of(int status) {

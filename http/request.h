@@ -47,6 +47,9 @@ struct Response {
   void add(std::string_view name, std::string_view value);
 };
 
+/// Equal but for ASCII case; `lower` has no capitals.
+bool same_word(std::string_view text, std::string_view lower);
+
 /// "Not Found" for 404; "Unknown" for a code that nobody here sends.
 std::string_view reason_of(int status);
 

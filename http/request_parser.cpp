@@ -35,12 +35,6 @@ Method method_of(beast::http::verb verb) {
   }
 }
 
-bool same_word(std::string_view a, std::string_view lower) {
-  return std::ranges::equal(a, lower, [](char x, char y) {
-    return (x >= 'A' && x <= 'Z' ? static_cast<char>(x + 32) : x) == y;
-  });
-}
-
 bool all_digits(std::string_view text) {
   return !text.empty() && text.size() <= 18 &&
          std::ranges::all_of(text, [](char c) { return c >= '0' && c <= '9'; });

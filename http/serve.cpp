@@ -136,15 +136,22 @@ bool Server::ended_within(std::chrono::milliseconds patience) {
 
 void Server::wait() {
   drain_asked_.wait(false);
+  bool stuck = false;
   if (!ended_within(std::chrono::milliseconds(options_.drain_ms_max))) {
     spdlog::warn("some requests did not end within {} ms and are cancelled", options_.drain_ms_max);
     for (const auto& net : nets_) net->cancel();
     if (!ended_within(kCancelPatience)) {
+      spdlog::error("some requests ignore their cancellation; the process ends without them");
       for (const auto& net : nets_) net->stop();
+      stuck = true;
     }
   }
   for (std::thread& thread : threads_) thread.join();
   threads_.clear();
+  // A suspended coroutine may hold on to what its thread owns, in no known order: leave both.
+  if (stuck) {
+    for (auto& net : nets_) static_cast<void>(net.release());
+  }
 }
 
 void serve(Server& server, const Hooks& hooks) {

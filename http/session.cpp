@@ -243,11 +243,13 @@ const Endpoint* Session::begin_answer() {
 bool Session::check_media_type() {
   Problem problem;
   const std::string& type = request_.content_type;
-  const std::string_view essence = std::string_view(type).substr(0, type.find(';'));
-  if (essence != "application/json" && !essence.starts_with("application/json ")) {
+  std::string_view essence = std::string_view(type).substr(0, type.find(';'));
+  essence = essence.substr(0, essence.find_last_not_of(" \t") + 1);
+  if (!same_word(essence, "application/json")) {
     problem.fault = Fault::media_type;
     problem.message = "send the body as `content-type: application/json`";
-  } else if (!request_.content_encoding.empty() && request_.content_encoding != "identity") {
+  } else if (!request_.content_encoding.empty() &&
+             !same_word(request_.content_encoding, "identity")) {
     problem.fault = Fault::content_coding;
     problem.message = "compressed request bodies are not read";
   } else {

@@ -124,7 +124,7 @@ TEST(Session, reads_chunked_bodies_and_ignores_trailers) {
   Rig rig;
   Client client(rig.port());
   const std::string head =
-      "POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+      "POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nContent-Type: Application/JSON ;charset=utf-8\r\n"
       "Transfer-Encoding: Chunked\r\n\r\n";
   std::string chunks;
   for (const char byte : kPing) {
