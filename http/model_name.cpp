@@ -50,6 +50,15 @@ bool read_knob(std::string_view knob, router::Knobs& knobs) {
   return false;
 }
 
+/// The request object wins over the suffixes, wherever it stands in the body.
+void fill_unset(const router::Knobs& from, router::Knobs& into) {
+  if (!into.quality) into.quality = from.quality;
+  if (!into.cost_microusd_max) into.cost_microusd_max = from.cost_microusd_max;
+  if (!into.latency_ms_max) into.latency_ms_max = from.latency_ms_max;
+  if (!into.k) into.k = from.k;
+  into.explain = into.explain || from.explain;
+}
+
 Problem bad_model(std::string message) {
   Problem problem;
   problem.fault = Fault::bad_value;
@@ -74,10 +83,11 @@ std::optional<Problem> read_model_name(std::string_view model, router::Query& qu
   if (query.pool.empty())
     return bad_model("`model` names no pool: `skillyard/auto` or `skillyard/<pool>`");
   rest = at == std::string_view::npos ? std::string_view() : rest.substr(at + 1);
+  router::Knobs knobs;
   while (at != std::string_view::npos) {
     const auto next = rest.find('@');
     const std::string_view knob = rest.substr(0, next);
-    if (!read_knob(knob, query.knobs)) {
+    if (!read_knob(knob, knobs)) {
       return bad_model("`@" + std::string(knob) +
                        "` in `model` is not one of @k1..8, @q0..1, @max<usd>, @ms<milliseconds>, "
                        "@explain, each at most once");
@@ -85,6 +95,7 @@ std::optional<Problem> read_model_name(std::string_view model, router::Query& qu
     if (next == std::string_view::npos) break;
     rest.remove_prefix(next + 1);
   }
+  fill_unset(knobs, query.knobs);
   return std::nullopt;
 }
 

@@ -272,6 +272,13 @@ bool check_whole(Reading& r, std::uint64_t seen) {
   if (!(seen & bit_of("messages"))) {
     return r.fail(Fault::missing, "messages", "`messages` is required");
   }
+  if (!r.pool.empty()) {
+    if (!r.query.expert.empty()) {
+      return r.fail(Fault::bad_value, "skillyard.pool",
+                    "`skillyard.pool` needs `model`: `skillyard/auto`; `model` names an expert");
+    }
+    r.query.pool = r.pool;
+  }
   if (r.options_of_stream && !r.call().stream) {
     return r.fail(Fault::bad_value, "stream_options", "`stream_options` needs `stream`: true");
   }

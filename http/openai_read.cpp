@@ -65,24 +65,28 @@ bool read_knobs(Reading& reading, std::string_view param, element value) {
     std::int64_t integer = 0;
     if (key == "quality") {
       if (!read_number(reading, "skillyard.quality", member, 0, 1, knobs.quality)) return false;
-    } else if (key == "cost_usd_max") {
+    } else if (key == "max_cost_usd") {
       std::optional<double> usd;
-      if (!read_number(reading, "skillyard.cost_usd_max", member, 0, kCostUsdMax, usd))
+      if (!read_number(reading, "skillyard.max_cost_usd", member, 0, kCostUsdMax, usd))
         return false;
       knobs.cost_microusd_max = std::llround(*usd * 1e6);
-    } else if (key == "latency_ms_max") {
-      if (!read_integer(reading, "skillyard.latency_ms_max", member, 1, kLatencyMsMax, integer)) {
+    } else if (key == "max_latency_ms") {
+      if (!read_integer(reading, "skillyard.max_latency_ms", member, 1, kLatencyMsMax, integer)) {
         return false;
       }
       knobs.latency_ms_max = integer;
     } else if (key == "k") {
       if (!read_integer(reading, "skillyard.k", member, 1, kExpertsAskedMax, integer)) return false;
       knobs.k = static_cast<int>(integer);
+    } else if (key == "pool") {
+      if (!check_string(reading, "skillyard.pool", member, kPoolBytesMax)) return false;
+      reading.pool = std::string_view(member);
     } else if (key == "explain") {
       if (!read_bool(reading, "skillyard.explain", member, knobs.explain)) return false;
     } else {
       return reading.fail(Fault::unknown_field, "skillyard." + std::string(key),
-                          "`skillyard` holds quality, cost_usd_max, latency_ms_max, k and explain");
+                          "`skillyard` holds quality, max_cost_usd, max_latency_ms, k, pool and "
+                          "explain");
     }
   }
   return true;

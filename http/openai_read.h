@@ -14,6 +14,8 @@
 
 namespace http {
 
+inline constexpr std::size_t kPoolBytesMax = 256;
+
 struct Reading {
   const Options& options;
   router::Query& query;
@@ -21,6 +23,7 @@ struct Reading {
   bool options_of_stream = false;  // stream_options is there
   bool logprobs = false;
   int logprobs_top = -1;
+  std::string_view pool;          // the `skillyard` object's; empty: not there
   std::string listens_or_speaks;  // the field that carries audio or a file; empty: none
 
   experts::Call& call() { return query.call; }

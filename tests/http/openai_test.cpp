@@ -95,6 +95,26 @@ TEST(OpenAi, needs_follow_the_request) {
   EXPECT_TRUE(audio.query.call.wire_only);
 }
 
+TEST(OpenAi, the_knobs_object_wins_wherever_it_stands) {
+  const std::string ours =
+      R"("skillyard":{"k":3,"quality":1,"max_cost_usd":0.5,"max_latency_ms":20,"pool":"math"})";
+  const std::string model = R"("model":"skillyard/auto@k2@q0@max9@ms9000")";
+  const std::string rest = R"("messages":[{"role":"user","content":"x"}])";
+  for (const auto& body :
+       {"{" + ours + "," + model + "," + rest + "}", "{" + model + "," + rest + "," + ours + "}"}) {
+    const auto [query, problem] = read(body);
+    ASSERT_FALSE(problem) << problem->message;
+    EXPECT_EQ(query.pool, "math");
+    EXPECT_EQ(query.knobs.k, 3);
+    EXPECT_EQ(query.knobs.quality, 1.0);
+    EXPECT_EQ(query.knobs.cost_microusd_max, 500'000);
+    EXPECT_EQ(query.knobs.latency_ms_max, 20);
+  }
+  const auto named = read(R"({"model":"alpha",)" + rest + R"(,"skillyard":{"pool":"math"}})");
+  ASSERT_TRUE(named.problem) << "a named expert is in no pool";
+  EXPECT_EQ(named.problem->param, "skillyard.pool");
+}
+
 /// The wire is the request without our members, whatever its layout: two roads, the splice here and
 /// a document tree there.
 TEST(OpenAi, wire_carries_the_other_members_as_they_were_sent) {
