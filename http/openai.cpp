@@ -368,7 +368,8 @@ std::optional<Problem> ChatReader::read(const std::string& body, router::Query& 
       throw std::bad_alloc();
     }
   }
-  Reading reading{.options = options_, .query = query, .problem = {}, .listens_or_speaks = {}};
+  Reading reading{
+      .options = options_, .query = query, .problem = {}, .pool = {}, .listens_or_speaks = {}};
   element root;
   const auto error = parser_->parse(body.data(), body.size(), false).get(root);
   simdjson::dom::object object;
