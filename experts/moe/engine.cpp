@@ -7,6 +7,7 @@
 #include <deque>
 #include <list>
 #include <mutex>
+#include <optional>
 #include <set>
 #include <stdexcept>
 #include <thread>
@@ -18,7 +19,7 @@ namespace moe {
 
 namespace {
 
-constexpr std::size_t kWarmPieceBytes = std::size_t{16} << 20;
+constexpr std::uint64_t kWarmPieceBytes = std::uint64_t{16} << 20;
 
 struct Sequence {
   std::uint64_t id = 0;
@@ -74,6 +75,10 @@ class Engine::Loop {
         team_(thread_count(options.threads)),
         forward_(model, cache_, team_, pick_kernels(), options.rows_per_step_max) {
     forward_.trace_into(&routes_);
+    if (options_.store.bytes_max > 0) {
+      store_.emplace(model, options_.store);
+      forward_.read_experts_from(&*store_);
+    }
     thread_ = std::thread([this] { run(); });
     if (options_.warm) warmer_ = std::thread([this] { warm(); });
   }
@@ -120,6 +125,7 @@ class Engine::Loop {
     const std::scoped_lock lock(mutex_);
     EngineStats stats = stats_;
     stats.waiting = static_cast<int>(waiting_.size());
+    if (store_) stats.store = store_->stats();
     return stats;
   }
 
@@ -142,7 +148,12 @@ class Engine::Loop {
     while (collect()) {
       const std::size_t prompts = plan_rows();
       if (rows_.empty()) continue;
-      forward_.run(rows_);
+      try {
+        forward_.run(rows_);
+      } catch (const std::runtime_error& error) {  // an expert could not be read
+        fail_all(error.what());
+        continue;
+      }
       deliver();
       const std::scoped_lock lock(mutex_);
       count_step(prompts);
@@ -150,15 +161,19 @@ class Engine::Loop {
     finish_all();
   }
 
-  /// Enters the weights into the page table piece by piece; requests are served meanwhile.
+  /// Enters the weights into the page table piece by piece; requests are served meanwhile. What a
+  /// store reads is left out.
   void warm() {
-    for (const MappedFile& file : model_.gguf.files()) {
-      for (std::size_t at = 0; at < file.bytes().size(); at += kWarmPieceBytes) {
+    for (const Tensor& tensor : model_.gguf.tensors()) {
+      if (model_.gguf.files().empty() || (store_ && is_routed(tensor))) continue;
+      const MappedFile& file = model_.gguf.files()[tensor.shard];
+      for (std::uint64_t at = 0; at < tensor.bytes; at += kWarmPieceBytes) {
         {
           const std::scoped_lock lock(mutex_);
           if (stopping_) return;
         }
-        file.populate(at, kWarmPieceBytes);
+        file.populate(tensor.offset + at,
+                      static_cast<std::size_t>(std::min(kWarmPieceBytes, tensor.bytes - at)));
       }
     }
   }
@@ -313,6 +328,21 @@ class Engine::Loop {
     done_.insert(sequence.id);
   }
 
+  /// Everything that runs had a row in the step that could not be computed.
+  void fail_all(const std::string& error) {
+    std::list<Sequence> failed;
+    {
+      const std::scoped_lock lock(mutex_);
+      failed.swap(running_);
+      for (Sequence& sequence : failed) release(sequence);
+      refresh_gauges();
+    }
+    for (Sequence& sequence : failed) {
+      sequence.ending.error = error;
+      end(sequence, EndReason::failed);
+    }
+  }
+
   /// Offers the pages that this step completed to later requests.
   void store_prefix(Sequence& sequence) {
     if (!options_.prefix_reuse || !sequence.reusable()) return;
@@ -382,6 +412,7 @@ class Engine::Loop {
   KvCache cache_;
   PrefixCache prefixes_;
   Team team_;
+  std::optional<ExpertStore> store_;
   Forward forward_;
   std::vector<LayerRoute> routes_;
 

@@ -23,6 +23,7 @@
 #include "experts/moe/gate.h"
 #include "experts/moe/model.h"
 #include "experts/moe/options.h"
+#include "experts/moe/store_stats.h"
 
 namespace moe {
 
@@ -83,6 +84,7 @@ struct EngineStats {
   int waiting = 0;
   std::size_t pages = 0, pages_free = 0;
   std::size_t page_bytes = 0;
+  StoreStats store;  // zeros without a store
 };
 
 class Engine {

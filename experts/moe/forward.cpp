@@ -119,6 +119,7 @@ std::span<const float> Forward::logits(std::size_t i) const {
 
 void Forward::run(std::span<const BatchRow> rows) {
   rows_ = rows;
+  if (store_ != nullptr) store_->begin_step();
   if (trace_ != nullptr) trace_->clear();
   if (hidden_ != nullptr) hidden_->clear();
   embed();
@@ -393,7 +394,11 @@ void Forward::feed_forward(std::size_t index) {
   });
   route(index);
   group_by_expert(layer);
-  run_experts();
+  if (store_ != nullptr && layer.is_sparse()) {
+    run_stored_experts(index);
+  } else {
+    run_experts(groups_);
+  }
 }
 
 /// Fills plan_: each row's experts and weights.
@@ -439,7 +444,8 @@ void Forward::group_by_expert(const Layer& layer) {
   for (std::size_t e = 0; e < experts; ++e) {
     const std::uint32_t first = expert_count_[e];
     const std::uint32_t count = expert_count_[e + 1] - first;
-    if (count > 0) groups_.push_back({&layer.experts[e], first, count});
+    if (count == 0) continue;
+    groups_.push_back({&layer.experts[e], static_cast<std::uint32_t>(e), first, count});
   }
   const auto fill = [&](std::size_t slot, std::size_t row, const Expert& expert, float weight) {
     slot_ffn_[slot] = static_cast<std::uint32_t>(expert.gate.rows);
@@ -455,7 +461,7 @@ void Forward::group_by_expert(const Layer& layer) {
   }
   if (layer.shared.empty()) return;
   groups_.push_back(
-      {&layer.shared[0], static_cast<std::uint32_t>(picks), static_cast<std::uint32_t>(rows)});
+      {&layer.shared[0], 0, static_cast<std::uint32_t>(picks), static_cast<std::uint32_t>(rows)});
   for (std::size_t row = 0; row < rows; ++row) {
     float weight = 1;
     if (!layer.shared_gate.empty()) {
@@ -469,45 +475,119 @@ void Forward::group_by_expert(const Layer& layer) {
   }
 }
 
-void Forward::run_experts() {
+/// As many experts at a time as the store holds. Groups keep their order, and so does every sum.
+void Forward::run_stored_experts(std::size_t index) {
+  const Layer& layer = model_.weights.layers[index];
+  const std::span<Group> all(groups_);
+  const std::size_t routed = all.size() - layer.shared.size();
+  needed_.clear();
+  for (const Group& group : all.first(routed)) needed_.push_back(group.index);
+  for (std::size_t first = 0; first < all.size();) {
+    std::size_t count = 0;
+    if (first < routed) {
+      count = store_->reserve(index, std::span<const std::uint32_t>(needed_).subspan(first));
+      if (first == 0) hint_next(index);
+      store_->wait();
+      for (Group& group : all.subspan(first, count)) {
+        group.expert = &store_->expert(index, group.index);
+      }
+    }
+    if (first + count == routed) count = all.size() - first;  // and the shared expert
+    run_experts(all.subspan(first, count));
+    store_->release();
+    first += count;
+  }
+}
+
+/// The next layer's router on the residual stream as it is now (arXiv 2308.12066 and after): what
+/// it would choose, and half as many again.
+void Forward::hint_next(std::size_t index) {
+  const std::size_t next = index + 1;
+  if (!store_->takes_hints() || next >= model_.weights.layers.size()) return;
+  const Layer& layer = model_.weights.layers[next];
+  if (!layer.is_sparse()) return;
+  const auto width = static_cast<std::size_t>(config_.width);
+  ahead_.resize(rows_.size(), width, model_.weights.quantized);
+  team_.run(static_cast<std::uint32_t>(rows_.size()), [&](std::uint32_t row, int) {
+    kernels_.rms_norm(residual_.data() + row * width, layer.ffn_norm.data(), width, config_.rms_eps,
+                      ahead_.row(row));
+    ahead_.finish(kernels_, row);
+  });
+  const Product product{&layer.router, router_logits_.data(), layer.router.rows};
+  multiply({&product, 1}, ahead_.rows(), rows_.size());
+  guess_experts(next);
+  store_->hint(next, likely_);
+}
+
+/// likely_: every row's best, then every row's second best, and so on.
+void Forward::guess_experts(std::size_t index) {
+  const Layer& layer = model_.weights.layers[index];
+  GatePolicy policy;
+  policy.select = Select::top_k;
+  policy.k = config_.experts_used + (config_.experts_used + 1) / 2;
+  guess_.clear();
+  guess_first_.assign(1, 0);
+  for (std::size_t row = 0; row < rows_.size(); ++row) {
+    const GateQuestion question{router_logits_.data() + row * layer.router.rows,
+                                layer.select_bias.empty() ? nullptr : layer.select_bias.data(),
+                                static_cast<int>(index), rows_[row].position};
+    policy.mask = rows_[row].gate != nullptr ? rows_[row].gate->mask : nullptr;
+    gates_[0].route(question, policy, guess_);
+    guess_first_.push_back(guess_.size());
+  }
+  likely_.clear();
+  is_likely_.assign(layer.router.rows, false);
+  for (std::size_t rank = 0; rank < static_cast<std::size_t>(policy.k); ++rank) {
+    for (std::size_t row = 0; row < rows_.size(); ++row) {
+      if (guess_first_[row] + rank >= guess_first_[row + 1]) continue;
+      const std::uint32_t expert = guess_[guess_first_[row] + rank].expert;
+      if (!is_likely_[expert]) likely_.push_back(expert);
+      is_likely_[expert] = true;
+    }
+  }
+}
+
+void Forward::run_experts(std::span<const Group> groups) {
   const auto width = static_cast<std::size_t>(config_.width);
   const auto threads = static_cast<std::size_t>(team_.threads());
+  if (groups.empty()) return;
   std::size_t gate_rows = 0;
-  for (const Group& group : groups_) gate_rows += group.expert->gate.rows;
+  for (const Group& group : groups) gate_rows += group.expert->gate.rows;
   const auto chunk_of = [&](std::size_t rows) {
     return std::clamp(round_up(rows / (threads * kTasksPerThread), 4), kChunkMin, kChunkMax);
   };
   chunk_ = chunk_of(gate_rows);
   tasks_.clear();
   std::size_t ffn = 0;
-  for (std::uint32_t g = 0; g < groups_.size(); ++g) {
-    const std::size_t rows = groups_[g].expert->gate.rows;
+  for (std::uint32_t g = 0; g < groups.size(); ++g) {
+    const std::size_t rows = groups[g].expert->gate.rows;
     ffn = std::max(ffn, rows);
     for (std::size_t r = 0; r < rows; r += chunk_)
       tasks_.push_back({g, static_cast<std::uint32_t>(r)});
   }
-  const auto slots = static_cast<std::uint32_t>(slot_row_.size());
-  hidden_slots_.resize(slots, ffn, model_.weights.quantized);
+  hidden_slots_.resize(slot_row_.size(), ffn, model_.weights.quantized);
   team_.run(static_cast<std::uint32_t>(tasks_.size()), [&](std::uint32_t task, int thread) {
-    gate_and_up(task, scratch_[static_cast<std::size_t>(thread)]);
+    gate_and_up(groups[tasks_[task].group], tasks_[task].first_row,
+                scratch_[static_cast<std::size_t>(thread)]);
   });
-  team_.run(slots, [&](std::uint32_t slot, int) {
+  const std::uint32_t first_slot = groups.front().first;
+  const std::uint32_t slots = groups.back().first + groups.back().count - first_slot;
+  team_.run(slots, [&](std::uint32_t i, int) {
+    const std::uint32_t slot = first_slot + i;
     hidden_slots_.finish(kernels_, slot, slot_ffn_[slot]);
   });
   const std::size_t down_chunk = chunk_of(width);
   team_.run(static_cast<std::uint32_t>((width + down_chunk - 1) / down_chunk),
             [&](std::uint32_t task, int thread) {
               const std::size_t first = task * down_chunk;
-              down(first, std::min(down_chunk, width - first),
+              down(groups, first, std::min(down_chunk, width - first),
                    scratch_[static_cast<std::size_t>(thread)]);
             });
 }
 
 /// hidden[slot] = silu(gate x) * up x for some rows of one expert's matrices and all its slots.
-void Forward::gate_and_up(std::uint32_t task, Scratch& scratch) {
-  const Group& group = groups_[tasks_[task].group];
+void Forward::gate_and_up(const Group& group, std::size_t first, Scratch& scratch) {
   const Expert& expert = *group.expert;
-  const std::size_t first = tasks_[task].first_row;
   const std::size_t count = std::min(chunk_, expert.gate.rows - first);
   for (std::size_t c = 0; c < group.count; c += kColumns) {
     const std::size_t columns = std::min<std::size_t>(kColumns, group.count - c);
@@ -527,9 +607,10 @@ void Forward::gate_and_up(std::uint32_t task, Scratch& scratch) {
 
 /// residual += weight * (down hidden) for some output elements: experts in ascending order, so that
 /// each row's sum has one order whatever the batch.
-void Forward::down(std::size_t first, std::size_t count, Scratch& scratch) {
+void Forward::down(std::span<const Group> groups, std::size_t first, std::size_t count,
+                   Scratch& scratch) {
   const auto width = static_cast<std::size_t>(config_.width);
-  for (const Group& group : groups_) {
+  for (const Group& group : groups) {
     const Matrix& matrix = group.expert->down;
     for (std::size_t c = 0; c < group.count; c += kColumns) {
       const std::size_t columns = std::min<std::size_t>(kColumns, group.count - c);

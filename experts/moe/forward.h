@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "experts/moe/aligned.h"
+#include "experts/moe/expert_store.h"
 #include "experts/moe/gate.h"
 #include "experts/moe/kernels/kernels.h"
 #include "experts/moe/kv_cache.h"
@@ -42,7 +43,11 @@ class Forward {
   /// All references outlive this. `rows_max` bounds the rows of one step and the scratch memory.
   Forward(const Model& model, KvCache& cache, Team& team, const Kernels& kernels, int rows_max);
 
+  /// Routed experts are read through `store`, which outlives this; null: where the model maps them.
+  void read_experts_from(ExpertStore* store) { store_ = store; }
+
   /// Computes the rows and stores their keys and values. Tokens must be in [0, vocabulary).
+  /// Throws std::runtime_error when a store cannot read an expert; nothing of the step counts then.
   void run(std::span<const BatchRow> rows);
 
   /// After run(): logits [vocabulary] of the i-th row that asked for them.
@@ -94,6 +99,18 @@ class Forward {
     AlignedVector<float> sums;
   };
 
+  // Experts. A slot is one (row, expert) pair; slots are sorted by expert, then row. The shared
+  // expert, or a dense network, is one more expert that every row has.
+  struct Group {
+    const Expert* expert;
+    std::uint32_t index;         // of a routed expert
+    std::uint32_t first, count;  // slots
+  };
+
+  struct ExpertTask {
+    std::uint32_t group, first_row;  // of the gate and up matrices
+  };
+
   void embed();
   void prepare_rope();
   void rotate(float* head, std::size_t row) const;
@@ -110,9 +127,12 @@ class Forward {
   void feed_forward(std::size_t layer);
   void route(std::size_t layer);
   void group_by_expert(const Layer& layer);
-  void run_experts();
-  void gate_and_up(std::uint32_t task, Scratch& scratch);
-  void down(std::size_t first, std::size_t count, Scratch& scratch);
+  void run_stored_experts(std::size_t layer);
+  void hint_next(std::size_t layer);
+  void guess_experts(std::size_t layer);
+  void run_experts(std::span<const Group> groups);
+  void gate_and_up(const Group& group, std::size_t first, Scratch& scratch);
+  void down(std::span<const Group> groups, std::size_t first, std::size_t count, Scratch& scratch);
   void compute_logits();
 
   const Model& model_;
@@ -121,6 +141,7 @@ class Forward {
   Team& team_;
   const Kernels& kernels_;
   std::size_t rows_max_;
+  ExpertStore* store_ = nullptr;
   std::vector<LayerRoute>* trace_ = nullptr;
   std::vector<std::vector<float>>* hidden_ = nullptr;
 
@@ -134,21 +155,15 @@ class Forward {
   std::vector<double> frequencies_;     // [rope.dims / 2]
   std::vector<float> cosines_, sines_;  // [rows, rope.dims / 2]
 
-  // Experts. A slot is one (row, expert) pair; slots are sorted by expert, then row. The shared
-  // expert, or a dense network, is one more expert that every row has.
-  struct Group {
-    const Expert* expert;
-    std::uint32_t first, count;  // slots
-  };
-
-  struct ExpertTask {
-    std::uint32_t group, first_row;  // of the gate and up matrices
-  };
-
   std::vector<float> router_logits_;  // [rows, experts]
   LayerRoute plan_;
   std::vector<Group> groups_;
   std::vector<ExpertTask> tasks_;
+  std::vector<std::uint32_t> needed_, likely_;  // experts of a layer, for the store
+  Activations ahead_;                           // [rows, width]: the next layer's input, guessed
+  std::vector<Pick> guess_;                     // rows in order
+  std::vector<std::size_t> guess_first_;        // [rows + 1] into guess_
+  std::vector<bool> is_likely_;                 // [experts]
   std::vector<std::uint32_t> slot_row_;
   std::vector<std::uint32_t> slot_ffn_;  // width of the slot's expert
   std::vector<float> slot_weight_;

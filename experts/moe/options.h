@@ -3,8 +3,24 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <utility>
+#include <vector>
 
 namespace moe {
+
+/// Which expert makes room for another one.
+enum class Evict : std::uint8_t {
+  lfu,  // the one of the least use, decayed
+  lru,  // the one that was not used for the longest time
+};
+
+/// Routed experts in memory of their own (expert_store.h) instead of the file's mapping.
+struct StoreOptions {
+  std::size_t bytes_max = 0;  // of all slots; 0: no store, experts stay mapped
+  Evict evict = Evict::lfu;
+  bool prefetch = true;                                 // read what the next layer probably needs
+  std::vector<std::pair<int, std::uint32_t>> pinned{};  // (layer, expert): read once, never go
+};
 
 struct EngineOptions {
   int threads = 0;                                  // 0: one per processor
@@ -14,6 +30,7 @@ struct EngineOptions {
   int rows_per_step_max = 256;  // tokens of one forward step, prompts and replies
   bool prefix_reuse = true;     // keep the pages of past prompts while there is room
   bool warm = true;             // enter all weights into the page table in the background
+  StoreOptions store{};
 };
 
 /// Of the text side of one model.

@@ -223,6 +223,17 @@ Layer read_layer(Shelf& shelf, const Config& config, int index) {
 
 }  // namespace
 
+bool is_routed(const Tensor& tensor) {
+  for (const std::string_view part : {".ffn_gate", ".ffn_up", ".ffn_down"}) {
+    const std::size_t at = tensor.name.find(part);
+    if (at == std::string_view::npos) continue;
+    const std::string_view rest = tensor.name.substr(at + part.size());
+    const bool single = rest.size() > 1 && rest[0] == '.' && rest[1] >= '0' && rest[1] <= '9';
+    return rest.starts_with("_exps.") || single;
+  }
+  return false;
+}
+
 Weights Weights::read(const Gguf& gguf, Config& config) {
   Shelf shelf(gguf);
   Weights weights;

@@ -53,6 +53,9 @@ struct Layer {
   bool is_sparse() const { return !router.empty(); }
 };
 
+/// Whether a tensor holds routed experts, stacked (`ffn_up_exps`) or one (`ffn_up.7`).
+bool is_routed(const Tensor& tensor);
+
 struct Weights {
   Matrix embedding;  // [vocabulary, width]
   Matrix output;     // the same tensor where the file ties them

@@ -22,6 +22,8 @@ class Runner {
         team_(threads),
         forward_(model, cache_, team_, kernels, rows_max) {}
 
+  void read_experts_from(ExpertStore* store) { forward_.read_experts_from(store); }
+
   /// Logits after each token of each sequence. All sequences advance together, each by at most
   /// `chunk` tokens a step (a sequence joins `stagger` steps after the one before it).
   std::vector<std::vector<std::vector<float>>> run(const std::vector<std::vector<int>>& sequences,

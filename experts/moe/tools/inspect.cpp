@@ -60,8 +60,7 @@ Sizes measure(const Model& model) {
     const auto count = static_cast<std::uint64_t>(tensor.ne[0] * tensor.rows());
     const bool table =
         tensor.name == "token_embd.weight" && model.gguf.tensor("output.weight") != nullptr;
-    const bool expert = tensor.name.find("_exps.") != std::string_view::npos;
-    sizes.add(count, tensor.bytes, table ? 0 : expert ? routed : 1);
+    sizes.add(count, tensor.bytes, table ? 0 : is_routed(tensor) ? routed : 1);
   }
   for (const Layer& layer : model.weights.layers) {
     if (!layer.is_sparse()) continue;
