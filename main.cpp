@@ -1,8 +1,6 @@
 // skillyard: argv -> one function per command. The only file that sees every room.
 #include <spdlog/spdlog.h>
 
-#include <unistd.h>
-
 #include <CLI/CLI.hpp>
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/detached.hpp>
@@ -30,8 +28,7 @@
 #include "http/route_json.h"
 #include "http/serve.h"
 #include "router/board.h"
-#include "router/learn/evaluate.h"
-#include "router/learn/train.h"
+#include "router/learn/commands.h"
 #include "router/pipeline.h"
 #include "store/journal.h"
 
@@ -286,25 +283,6 @@ int ask(const Args& args, const std::string& text, const std::string& model) {
   return 0;
 }
 
-/// Progress on a terminal, nothing in a pipe.
-void show_progress(const std::string& stage, double done) {
-  if (isatty(STDERR_FILENO) == 0) return;
-  std::cerr << "\r\033[K" << stage << " " << static_cast<int>(done * 100) << "%"
-            << (done >= 1 ? "\r\033[K" : "") << std::flush;
-}
-
-int train(router::TrainOptions& options) {
-  options.progress = show_progress;
-  print(router::train(options), std::cout);
-  return 0;
-}
-
-int evaluate(router::EvaluateOptions& options, const std::string& policy) {
-  options.progress = show_progress;
-  print(router::evaluate(*router::load_policy(policy), options), std::cout);
-  return 0;
-}
-
 /// `skillyard model ...`: the native engine by itself.
 void add_model_commands(CLI::App& app) {
   auto* model = app.add_subcommand("model", "look into GGUF models and run them by themselves");
@@ -389,45 +367,7 @@ int main(int argc, char** argv) {
   routing->callback([&] { status = route(route_args, text, model); });
   asking->callback([&] { status = ask(ask_args, text, model); });
 
-  router::TrainOptions train_options;
-  auto* training = app.add_subcommand("train", "learn a policy from outcome files");
-  training->add_option("--outcomes", train_options.files, "JSON Lines, gzip allowed")->required();
-  training->add_option("--out", train_options.out, "the policy to write");
-  training->add_option("--experts", train_options.experts, "only these")->delimiter(',');
-  training->add_option("--limit", train_options.limit,
-                       "train on at most so many rows, drawn by the seed");
-  training->add_option("--seed", train_options.seed);
-  training
-      ->add_option("--share", train_options.share,
-                   "train on this share of the rows, by a seeded hash of the id")
-      ->check(CLI::Range(0.01, 1.0));
-  training->callback([&] { status = train(train_options); });
-
-  router::EvaluateOptions judge;
-  std::string judged_policy, part = "all";
-  auto* evaluating =
-      app.add_subcommand("evaluate", "judge a policy on outcomes that it was not trained on");
-  evaluating->add_option("--outcomes", judge.files, "JSON Lines, gzip allowed")->required();
-  evaluating->add_option("--policy", judged_policy)->required();
-  evaluating->add_option("--experts,--pool", judge.experts, "only these may be chosen")
-      ->delimiter(',');
-  evaluating->add_option("--exclude-domain", judge.exclude_domain);
-  evaluating->add_option("--strong", judge.strong);
-  evaluating->add_option("--weak", judge.weak);
-  evaluating->add_option("--share", judge.share, "the share that training used");
-  evaluating->add_option("--part", part, "all, or test: the rows that --share left out")
-      ->check(CLI::IsMember({"all", "test"}));
-  evaluating->add_option("--seed", judge.seed);
-  evaluating->add_option("--quality", judge.quality)->check(CLI::Range(0.0, 1.0));
-  evaluating->add_option("--json", judge.json);
-  evaluating->add_option("--picks", judge.picks);
-  evaluating->add_flag("--allow-overlap", judge.allow_overlap,
-                       "judge rows that the policy was trained on");
-  evaluating->callback([&] {
-    judge.held_out_part = part == "test";
-    status = evaluate(judge, judged_policy);
-  });
-
+  router::add_commands(app, status);
   add_model_commands(app);
 
   try {

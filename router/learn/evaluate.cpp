@@ -8,392 +8,242 @@
 #include <numeric>
 #include <stdexcept>
 
-#include "router/decide.h"
-#include "router/guard.h"
+#include "router/learn/baselines.h"
 #include "router/learn/fit.h"
-#include "router/learn/table.h"
+#include "router/learn/play.h"
+#include "router/learn/report.h"
+#include "router/learn/trial.h"
 
 namespace router {
 namespace {
 
-constexpr int kSweep = 48;  // settings of the quality knob on a cost-quality curve
+constexpr std::size_t kExamples = 20;  // near misses that are named
 
-double sweep_quality(int i) {
-  if (i == 0) return 1;
-  if (i == kSweep - 1) return 0;
-  const double weight =
-      std::pow(10.0, -4 + 6.0 * (i - 1) / (kSweep - 3));  // price weights 1e-4 .. 1e2
-  return 1 / (1 + std::sqrt(weight));
-}
+// Places of the plays that the others are measured with; play_all() keeps them.
+constexpr std::size_t kMine = 0, kRandom = 1, kBest = 2, kOracle = 3;
 
-/// Everything the rows of the report are made of.
-struct Trial {
-  Table table;
-  PoolView pool;
-  bool priced = false;                            // every outcome has a cost
-  std::vector<std::uint32_t> chosen;              // [rows] index into table.experts
-  std::vector<std::uint8_t> abstained;            // [rows]
-  std::vector<std::vector<std::uint32_t>> swept;  // [kSweep][rows]
-  Matrix p;                                       // [rows, experts] p_correct
-  std::vector<std::string> skill;                 // [rows] the natural label, may be empty
-};
-
-void drop_rows(Table& table, const std::vector<std::uint8_t>& keep) {
-  std::vector<Eigen::Index> kept;
-  for (std::size_t r = 0; r < keep.size(); ++r) {
-    if (keep[r]) kept.push_back(static_cast<Eigen::Index>(r));
-  }
-  auto thin = [&](auto& list) {
-    std::size_t at = 0;
-    for (Eigen::Index r : kept) {
-      const auto from = static_cast<std::size_t>(r);
-      if (from != at) list[at] = std::move(list[from]);
-      ++at;
-    }
-    list.resize(at);
-  };
-  thin(table.ids), thin(table.id_hashes), thin(table.features), thin(table.text_bytes),
-      thin(table.labels);
-  table.score = Matrix(table.score(kept, Eigen::all));
-  table.cost_usd = Matrix(table.cost_usd(kept, Eigen::all));
-}
-
-std::vector<std::string> choose_experts(const Policy& policy, const EvaluateOptions& options,
-                                        EvaluateReport& report) {
-  std::vector<std::string> wanted = options.experts;
-  if (!wanted.empty()) return wanted;
-  TableOptions reading;
-  reading.files = options.files;
-  reading.limit = 1000;
-  const Table peek = read_table(reading);
-  for (const PolicyExpert& expert : policy.experts) {
-    const bool has =
-        std::find(peek.experts.begin(), peek.experts.end(), expert.name) != peek.experts.end();
-    (has ? wanted : report.left_out).push_back(expert.name);
-  }
-  if (wanted.empty())
-    throw std::runtime_error("the files have no outcome of any expert of the policy");
-  return wanted;
-}
-
-void read_rows(const Policy& policy, const EvaluateOptions& options, EvaluateReport& report,
-               Trial& trial) {
-  TableOptions reading;
-  reading.files = options.files;
-  reading.experts = choose_experts(policy, options, report);
-  reading.seed = options.held_out_part ? policy.seed : options.seed;
-  reading.share = options.held_out_part ? policy.share : options.share;
-  if (options.held_out_part) reading.part = Part::test;
-  trial.table = read_table(reading);
-  Table& table = trial.table;
-  std::vector<std::uint8_t> keep(table.rows(), 1);
-  for (std::size_t r = 0; r < table.rows(); ++r) {
-    const auto& labels = table.labels[r];
-    if (!options.exclude_domain.empty() && std::any_of(labels.begin(), labels.end(), [&](auto s) {
-          return table.skills[s] == options.exclude_domain;
-        })) {
-      keep[r] = 0;
-      ++report.rows_excluded;
-      continue;
-    }
-    report.rows_overlapping += std::binary_search(policy.trained_ids.begin(),
-                                                  policy.trained_ids.end(), table.id_hashes[r]);
-  }
-  if (report.rows_overlapping > 0 && !options.allow_overlap) {
-    throw std::runtime_error(
-        std::to_string(report.rows_overlapping) + " of " + std::to_string(table.rows()) +
-        " rows were used to train this policy; a policy is judged on other rows: train with "
-        "--share 0.7 and evaluate with --part test, or use another file");
-  }
-  drop_rows(table, keep);
-  if (table.rows() == 0) throw std::runtime_error("no row is left to evaluate");
-  trial.priced = (table.cost_usd.array() >= 0 || table.score.array().isNaN()).all();
-  for (std::size_t r = 0; r < table.rows(); ++r) {
-    trial.skill.push_back(table.labels[r].empty() ? "" : table.skills[table.labels[r].front()]);
-  }
-}
-
-void run_policy(const Policy& policy, const EvaluateOptions& options, Trial& trial) {
-  const Table& table = trial.table;
-  const std::size_t rows = table.rows(), experts = table.experts.size();
-  for (const std::string& name : table.experts) {
-    trial.pool.experts.emplace_back();
-    trial.pool.experts.back().name = name;
-  }
-  bind(policy, trial.pool);
-  trial.chosen.resize(rows);
-  trial.abstained.resize(rows);
-  trial.p = Matrix::Zero(static_cast<Eigen::Index>(rows), static_cast<Eigen::Index>(experts));
-  if (trial.priced) trial.swept.assign(kSweep, std::vector<std::uint32_t>(rows));
-  constexpr std::size_t kRowsAtOnce = 256;
-  parallel_for((rows + kRowsAtOnce - 1) / kRowsAtOnce, [&](std::size_t block) {
-    DecideScratch scratch;
-    Route route;
-    Query query;
-    PoolView pool = trial.pool;
-    for (std::size_t r = block * kRowsAtOnce; r < std::min(rows, (block + 1) * kRowsAtOnce); ++r) {
-      const auto row = static_cast<Eigen::Index>(r);
-      for (std::size_t e = 0; e < experts; ++e) {
-        pool.experts[e].healthy = !std::isnan(table.score(row, static_cast<Eigen::Index>(e)));
-      }
-      query.knobs.quality = options.quality;
-      decide(query, table.features[r], policy, pool, scratch, route);
-      if (route.eligible() == 0)
-        throw std::runtime_error("row " + table.ids[r] +
-                                 " has no outcome of any expert of the pool");
-      trial.chosen[r] = route.candidates.front().expert;
-      trial.abstained[r] = route.abstained;
-      for (const Candidate& c : route.candidates) trial.p(row, c.expert) = c.p_correct;
-      for (std::size_t i = 0; i < trial.swept.size(); ++i) {
-        query.knobs.quality = sweep_quality(static_cast<int>(i));
-        choose(query, table.features[r], policy, pool, scratch.competence, route);
-        trial.swept[i][r] = route.candidates.front().expert;
-      }
-    }
-  });
-}
-
-double known(float score) {
-  return std::isnan(score) ? 0 : score;
-}
-
-/// A row of the report from one choice per query.
-PolicyRow judge(const std::string& name, const Trial& trial,
-                const std::vector<std::uint32_t>& chosen, std::uint32_t best_single,
-                std::uint64_t seed) {
-  const Table& table = trial.table;
-  PolicyRow out;
-  out.name = name;
+/// A row of the report from what a play did, against the best single expert on the same rows.
+PolicyRow judge(const Play& play, const Play& best, std::uint64_t seed) {
+  PolicyRow row;
+  row.name = play.name;
+  row.score = mean_of(play.score);
+  if (!play.cost_usd.empty()) row.cost = mean_of(play.cost_usd);
   std::vector<double> gains;
-  double cost = 0;
-  for (std::size_t r = 0; r < table.rows(); ++r) {
-    const auto row = static_cast<Eigen::Index>(r);
-    const double score = known(table.score(row, chosen[r]));
-    out.score += score;
-    gains.push_back(score - known(table.score(row, best_single)));
-    cost += std::max(0.f, table.cost_usd(row, chosen[r]));
-    out.shares[table.experts[chosen[r]]] += 1;
-  }
-  const double n = static_cast<double>(table.rows());
-  out.score /= n;
-  if (trial.priced) out.cost = cost / n;
-  for (auto& [expert, share] : out.shares) share /= n;
-  out.gain = bootstrap_mean(gains, seed);
-  return out;
+  for (std::size_t r = 0; r < play.score.size(); ++r)
+    gains.push_back(play.score[r] - best.score[r]);
+  row.gain = bootstrap_mean(gains, seed);
+  row.shares = play.shares;
+  row.curve = play.curve;
+  return row;
 }
 
-/// Mean score and cost of every expert alone.
-std::vector<CostPoint> singles(const Trial& trial) {
-  const Table& table = trial.table;
-  std::vector<CostPoint> out(table.experts.size());
-  for (std::size_t e = 0; e < out.size(); ++e) {
-    double n = 0;
-    for (std::size_t r = 0; r < table.rows(); ++r) {
-      const float score = table.score(static_cast<Eigen::Index>(r), static_cast<Eigen::Index>(e));
-      if (std::isnan(score)) continue;
-      out[e].score += score, n += 1;
-      out[e].cost +=
-          std::max(0.f, table.cost_usd(static_cast<Eigen::Index>(r), static_cast<Eigen::Index>(e)));
+/// Every way of routing that the report has a row for; the first is the policy.
+std::vector<Play> play_all(const Policy& policy, const EvaluateOptions& options, const Trial& trial,
+                           EvaluateReport& report) {
+  const std::vector<CostPoint> single = singles(trial);
+  const std::uint32_t best = best_of(single);
+  const auto always = [&](const char* name, std::uint32_t expert) {
+    return play_choices(name, trial, std::vector<std::uint32_t>(trial.rows(), expert));
+  };
+  std::vector<Play> plays;
+  plays.push_back(play_policy(trial));
+  plays.push_back(play_random(trial));
+  plays.push_back(always("best_single", best));
+  plays.push_back(play_oracle(trial));
+  if (trial.priced) plays.push_back(always("cheapest", cheapest_of(single)));
+  plays.push_back(play_fixed_mix(trial, single, plays.front()));
+  if (const auto pair = find_pair(policy, options, trial)) {
+    report.strong = trial.table.experts[pair->strong];
+    report.weak = trial.table.experts[pair->weak];
+    for (std::size_t r = 0; r < trial.rows(); ++r) {
+      const auto row = static_cast<Eigen::Index>(r);
+      plays[kMine].preference.push_back(trial.p(row, pair->strong) - trial.p(row, pair->weak));
+      plays[kOracle].preference.push_back(trial.score(r, pair->strong) -
+                                          trial.score(r, pair->weak));
     }
-    if (n > 0) out[e].score /= n, out[e].cost /= n;
+  } else {
+    plays[kRandom].preference.clear();
   }
-  return out;
+  if (options.baselines) {
+    for (Play& play : play_baselines(policy, options, trial, report.notes))
+      plays.push_back(std::move(play));
+  }
+  report.best_single = trial.table.experts[best];
+  return plays;
 }
 
-std::uint32_t best_of(const std::vector<CostPoint>& single) {
-  std::uint32_t best = 0;
-  for (std::uint32_t e = 1; e < single.size(); ++e) {
-    if (single[e].score > single[best].score) best = e;
-  }
-  return best;
-}
-
-PolicyRow judge_random(const Trial& trial, const std::vector<CostPoint>& single,
-                       std::uint32_t best) {
-  PolicyRow out;
-  out.name = "random";
-  double cost = 0;
-  for (std::size_t e = 0; e < single.size(); ++e) {
-    out.score += single[e].score / static_cast<double>(single.size());
-    cost += single[e].cost / static_cast<double>(single.size());
-    out.shares[trial.table.experts[e]] = 1.0 / static_cast<double>(single.size());
-  }
-  if (trial.priced) out.cost = cost;
-  const double gain = out.score - single[best].score;
-  out.gain = {gain, gain, gain};
-  return out;
-}
-
-/// Without routing, at the policy's cost: the mix of single experts on their hull. Where nothing
-/// has a price: the policy's own shares, drawn without looking at the query.
-PolicyRow judge_mix(const Trial& trial, const std::vector<CostPoint>& single, std::uint32_t best,
-                    const PolicyRow& policy) {
-  PolicyRow out;
-  out.name = "fixed_mix";
+void judge_all(const Trial& trial, const std::vector<Play>& plays, std::uint64_t seed,
+               EvaluateReport& report) {
+  report.policies.resize(plays.size());
+  const Play& best = plays[kBest];
+  parallel_for(plays.size(),
+               [&](std::size_t i) { report.policies[i] = judge(plays[i], best, seed); });
   if (trial.priced) {
-    out.curve = hull_of(single);
-    out.cost = policy.cost;
-    out.score = score_at(out.curve, *policy.cost);
-  } else {
-    out.shares = policy.shares;
-    for (std::size_t e = 0; e < single.size(); ++e) {
-      const auto share = policy.shares.find(trial.table.experts[e]);
-      if (share != policy.shares.end()) out.score += share->second * single[e].score;
+    const std::vector<CostPoint> single = singles(trial);
+    double lo = single.front().cost, hi = lo;
+    for (const CostPoint& p : single) lo = std::min(lo, p.cost), hi = std::max(hi, p.cost);
+    for (PolicyRow& row : report.policies) {
+      if (!row.curve.empty()) row.aiq = average_quality(hull_of(row.curve), lo, hi);
     }
   }
-  const double gain = out.score - single[best].score;
-  out.gain = {gain, gain, gain};
-  return out;
-}
-
-std::vector<CostPoint> curve_of(const Trial& trial) {
-  std::vector<CostPoint> points;
-  const Table& table = trial.table;
-  for (const auto& chosen : trial.swept) {
-    CostPoint point;
-    for (std::size_t r = 0; r < table.rows(); ++r) {
-      point.score += known(table.score(static_cast<Eigen::Index>(r), chosen[r]));
-      point.cost += std::max(0.f, table.cost_usd(static_cast<Eigen::Index>(r), chosen[r]));
-    }
-    point.score /= static_cast<double>(table.rows()),
-        point.cost /= static_cast<double>(table.rows());
-    points.push_back(point);
+  if (report.strong.empty()) return;
+  const std::uint32_t strong = column_of(trial.table, report.strong);
+  const std::uint32_t weak = column_of(trial.table, report.weak);
+  std::vector<double> weak_score, strong_score;
+  for (std::size_t r = 0; r < trial.rows(); ++r) {
+    weak_score.push_back(trial.score(r, weak));
+    strong_score.push_back(trial.score(r, strong));
   }
-  std::sort(points.begin(), points.end(),
-            [](const CostPoint& a, const CostPoint& b) { return a.cost < b.cost; });
-  return points;
-}
-
-std::uint32_t index_of(const Table& table, const std::string& name) {
-  const auto at = std::find(table.experts.begin(), table.experts.end(), name);
-  if (at == table.experts.end())
-    throw std::runtime_error("the expert " + name + " is not among those evaluated");
-  return static_cast<std::uint32_t>(at - table.experts.begin());
-}
-
-void judge_pair(const Trial& trial, const Policy& policy, const EvaluateOptions& options,
-                EvaluateReport& report) {
-  const Table& table = trial.table;
-  if (options.strong.empty() != options.weak.empty())
-    throw std::runtime_error("--strong and --weak go together");
-  std::uint32_t strong = 0, weak = 1;
-  if (!options.strong.empty()) {
-    strong = index_of(table, options.strong), weak = index_of(table, options.weak);
-  } else if (table.experts.size() == 2) {
-    const auto& experts = trial.pool.experts;
-    auto mean = [&](std::uint32_t e) {
-      return experts[e].policy_expert < 0
-                 ? 0
-                 : policy.experts[static_cast<std::size_t>(experts[e].policy_expert)].mean;
-    };
-    if (mean(1) > mean(0)) std::swap(strong, weak);
-  } else {
-    return;
-  }
-  report.strong = table.experts[strong], report.weak = table.experts[weak];
-  std::vector<double> preference, ideal, weak_score, strong_score;
-  for (std::size_t r = 0; r < table.rows(); ++r) {
-    const auto row = static_cast<Eigen::Index>(r);
-    preference.push_back(trial.p(row, strong) - trial.p(row, weak));
-    weak_score.push_back(known(table.score(row, weak)));
-    strong_score.push_back(known(table.score(row, strong)));
-    ideal.push_back(strong_score.back() - weak_score.back());
-  }
-  for (PolicyRow& row : report.policies) {
-    const auto curve = row.name == "policy"   ? pair_curve(preference, weak_score, strong_score)
-                       : row.name == "oracle" ? pair_curve(ideal, weak_score, strong_score)
-                       : row.name == "random" ? pair_curve(std::vector<double>(table.rows(), 0),
-                                                           weak_score, strong_score)
-                                              : std::nullopt;
+  for (std::size_t i = 0; i < plays.size(); ++i) {
+    if (plays[i].preference.empty()) continue;
+    const auto curve = pair_curve(plays[i].preference, weak_score, strong_score);
     if (!curve) continue;
+    PolicyRow& row = report.policies[i];
     row.apgr = curve->apgr;
     row.cpt50 = curve->cpt[0], row.cpt80 = curve->cpt[1], row.cpt95 = curve->cpt[2];
+    row.recovered = curve->points;
   }
 }
 
-void fill_skills(const Trial& trial, std::uint32_t best, EvaluateReport& report) {
-  const Table& table = trial.table;
-  std::map<std::string, SkillRow> rows;
-  std::map<std::string, std::map<std::uint32_t, std::size_t>> picks;
-  report.regret_by_right.assign(table.experts.size() + 1, 0);
-  report.rows_by_right.assign(table.experts.size() + 1, 0);
-  for (std::size_t r = 0; r < table.rows(); ++r) {
-    const auto row = static_cast<Eigen::Index>(r);
-    double top = 0;
-    std::size_t right = 0;
-    for (Eigen::Index e = 0; e < table.score.cols(); ++e) {
-      top = std::max(top, known(table.score(row, e)));
-      right += known(table.score(row, e)) >= 0.5;
+/// The most chosen expert among `rows`.
+void name_favourite(const Trial& trial, const std::vector<std::size_t>& rows, SkillRow& skill) {
+  std::vector<std::size_t> picks(trial.experts(), 0);
+  for (const std::size_t r : rows) ++picks[trial.chosen[r]];
+  const auto most = std::max_element(picks.begin(), picks.end());
+  skill.favourite = trial.table.experts[static_cast<std::size_t>(most - picks.begin())];
+  skill.favourite_share = static_cast<double>(*most) / static_cast<double>(rows.size());
+}
+
+void judge_skills(const Trial& trial, const std::vector<Play>& plays, std::uint64_t seed,
+                  EvaluateReport& report) {
+  std::map<std::string, std::vector<std::size_t>> rows_of;
+  for (std::size_t r = 0; r < trial.rows(); ++r) {
+    if (!trial.skill[r].empty()) rows_of[trial.skill[r]].push_back(r);
+  }
+  for (const auto& [name, rows] : rows_of) {
+    SkillRow skill;
+    skill.skill = name;
+    skill.rows = rows.size();
+    std::vector<double> gains;
+    for (const std::size_t r : rows) gains.push_back(plays[kMine].score[r] - plays[kBest].score[r]);
+    skill.gain = bootstrap_mean(gains, seed);
+    for (std::size_t i = 0; i < plays.size(); ++i) {
+      double sum = 0;
+      for (const std::size_t r : rows) sum += plays[i].score[r];
+      report.policies[i].skill_score.push_back(sum / static_cast<double>(rows.size()));
     }
-    const double mine = known(table.score(row, trial.chosen[r]));
-    report.regret_by_right[right] += top - mine;
+    skill.policy = report.policies[kMine].skill_score.back();
+    skill.best_single = report.policies[kBest].skill_score.back();
+    skill.oracle = report.policies[kOracle].skill_score.back();
+    name_favourite(trial, rows, skill);
+    report.skills.push_back(std::move(skill));
+  }
+}
+
+void judge_experts(const Trial& trial, EvaluateReport& report) {
+  const std::vector<CostPoint> single = singles(trial);
+  for (std::size_t e = 0; e < trial.experts(); ++e) {
+    ExpertRow row;
+    row.expert = trial.table.experts[e];
+    row.score = single[e].score;
+    if (trial.priced) row.cost = single[e].cost;
+    double chosen = 0;
+    for (std::size_t r = 0; r < trial.rows(); ++r) {
+      if (trial.chosen[r] != e) continue;
+      chosen += 1;
+      row.score_chosen += trial.score(r, e);
+    }
+    if (chosen > 0) row.score_chosen /= chosen;
+    row.share = chosen / static_cast<double>(trial.rows());
+    report.alone.push_back(std::move(row));
+  }
+}
+
+void judge_regret(const Trial& trial, const Play& mine, const Play& oracle,
+                  EvaluateReport& report) {
+  report.regret_by_right.assign(trial.experts() + 1, 0);
+  report.rows_by_right.assign(trial.experts() + 1, 0);
+  std::vector<std::pair<double, std::size_t>> near;  // gap, row
+  for (std::size_t r = 0; r < trial.rows(); ++r) {
+    std::size_t right = 0;
+    for (std::size_t e = 0; e < trial.experts(); ++e) right += trial.score(r, e) >= 0.5;
+    const double regret = oracle.score[r] - mine.score[r];
+    report.regret_by_right[right] += regret;
     ++report.rows_by_right[right];
-    if (trial.skill[r].empty()) continue;
-    SkillRow& skill = rows[trial.skill[r]];
-    ++skill.rows;
-    skill.policy += mine;
-    skill.best_single += known(table.score(row, best));
-    skill.oracle += top;
-    ++picks[trial.skill[r]][trial.chosen[r]];
+    if (regret <= 0) continue;
+    ++report.near_misses.lost;
+    double gap = 1;
+    const auto row = static_cast<Eigen::Index>(r);
+    for (std::uint32_t e = 0; e < trial.experts(); ++e) {
+      if (trial.score(r, e) > mine.score[r])
+        gap = std::min<double>(gap, trial.p(row, trial.chosen[r]) - trial.p(row, e));
+    }
+    if (gap <= kNearMiss) near.emplace_back(gap, r);
   }
   for (std::size_t i = 0; i < report.regret_by_right.size(); ++i) {
     if (report.rows_by_right[i])
       report.regret_by_right[i] /= static_cast<double>(report.rows_by_right[i]);
   }
-  for (auto& [name, row] : rows) {
-    const double n = static_cast<double>(row.rows);
-    row.skill = name;
-    row.policy /= n, row.best_single /= n, row.oracle /= n;
-    for (const auto& [expert, count] : picks[name]) {
-      if (static_cast<double>(count) / n <= row.favourite_share) continue;
-      row.favourite_share = static_cast<double>(count) / n;
-      row.favourite = table.experts[expert];
-    }
-    report.skills.push_back(row);
+  std::sort(near.begin(), near.end());
+  report.near_misses.near = near.size();
+  for (const auto& [gap, r] : near) {
+    report.near_misses.gap += gap / static_cast<double>(near.size());
+    if (report.near_misses.examples.size() < kExamples)
+      report.near_misses.examples.push_back(trial.table.ids[r]);
   }
 }
 
-void fill_reliability(const Trial& trial, EvaluateReport& report) {
-  constexpr int kBins = 15;
-  report.calibration_error = calibration_error(trial.p, trial.table.score);
-  report.reliability.resize(kBins);
-  for (Eigen::Index i = 0; i < trial.p.size(); ++i) {
-    const float y = trial.table.score.data()[i], p = trial.p.data()[i];
-    if (std::isnan(y)) continue;
-    ReliabilityBin& bin = report.reliability[static_cast<std::size_t>(
-        std::clamp(static_cast<int>(p * kBins), 0, kBins - 1))];
-    bin.predicted += p, bin.observed += y, ++bin.count;
+void compare_choices(const std::vector<Play>& plays, EvaluateReport& report) {
+  std::vector<std::size_t> choosing;
+  for (std::size_t i = 0; i < plays.size(); ++i) {
+    // The oracle's choice among equals is arbitrary.
+    if (!plays[i].expert.empty() && i != kOracle) choosing.push_back(i);
   }
-  for (ReliabilityBin& bin : report.reliability) {
-    if (bin.count)
-      bin.predicted /= static_cast<double>(bin.count),
-          bin.observed /= static_cast<double>(bin.count);
+  for (const std::size_t i : choosing) {
+    report.agreement_names.push_back(plays[i].name);
+    report.agreement.emplace_back();
+    for (const std::size_t j : choosing) {
+      double same = 0;
+      for (std::size_t r = 0; r < plays[i].expert.size(); ++r)
+        same += plays[i].expert[r] == plays[j].expert[r];
+      report.agreement.back().push_back(same / static_cast<double>(plays[i].expert.size()));
+    }
+    report.policies[i].agreement = report.agreement.back().front();
   }
 }
 
 void write_file(const std::string& path, const std::string& bytes) {
+  if (path.empty()) return;
   std::ofstream out(path, std::ios::binary);
   out << bytes;
-  if (!out.flush()) throw std::runtime_error("cannot write " + path);
+  if (!out.flush())
+    throw std::runtime_error("cannot write " + path + ": is there such a folder, and room?");
 }
 
 std::string picks_of(const Trial& trial) {
   std::string out;
   const Table& table = trial.table;
   for (std::size_t r = 0; r < table.rows(); ++r) {
-    const auto row = static_cast<Eigen::Index>(r);
     nlohmann::ordered_json line;
     line["id"] = table.ids[r];
     line["expert"] = table.experts[trial.chosen[r]];
-    line["score"] = known(table.score(row, trial.chosen[r]));
-    if (trial.priced) line["cost"] = table.cost_usd(row, trial.chosen[r]);
+    line["score"] = trial.score(r, trial.chosen[r]);
+    if (trial.priced) line["cost"] = table.cost_usd(static_cast<Eigen::Index>(r), trial.chosen[r]);
     line["abstained"] = trial.abstained[r] != 0;
     for (std::size_t e = 0; e < table.experts.size(); ++e) {
       line["p"][table.experts[e]] =
-          std::round(1e4 * trial.p(row, static_cast<Eigen::Index>(e))) / 1e4;
+          std::round(1e4 * trial.p(static_cast<Eigen::Index>(r), static_cast<Eigen::Index>(e))) /
+          1e4;
     }
     out += line.dump() + "\n";
   }
+  return out;
+}
+
+std::string names_of_files(const std::vector<std::string>& files) {
+  std::string out;
+  for (const std::string& file : files)
+    out += (out.empty() ? "" : ", ") + file.substr(file.find_last_of('/') + 1);
   return out;
 }
 
@@ -408,62 +258,42 @@ const PolicyRow& EvaluateReport::row(const std::string& name) const {
 
 EvaluateReport evaluate(const Policy& policy, const EvaluateOptions& options) {
   const auto started = std::chrono::steady_clock::now();
+  const auto progress = [&](const char* stage, double done) {
+    if (options.progress) options.progress(stage, done);
+  };
+  progress("read the outcomes", 0);
+  Trial trial = read_trial(policy, options);
   EvaluateReport report;
-  Trial trial;
-  if (options.progress) options.progress("read the outcomes", 0);
-  read_rows(policy, options, report, trial);
-  const Table& table = trial.table;
-  report.rows = table.rows();
-  report.experts = table.experts;
-  if (options.progress) options.progress("route", 0.3);
-  run_policy(policy, options, trial);
-  const std::vector<CostPoint> single = singles(trial);
-  const std::uint32_t best = best_of(single);
-  report.best_single = table.experts[best];
-  std::vector<std::uint32_t> alone(table.rows(), best), oracle(table.rows(), 0),
-      cheapest(table.rows(), 0);
-  for (std::size_t r = 0; r < table.rows(); ++r) {
-    const auto row = static_cast<Eigen::Index>(r);
-    for (std::uint32_t e = 1; e < table.experts.size(); ++e) {
-      const double mine = known(table.score(row, e)), top = known(table.score(row, oracle[r]));
-      if (mine > top ||
-          (mine == top && trial.priced && table.cost_usd(row, e) < table.cost_usd(row, oracle[r])))
-        oracle[r] = e;
-    }
-  }
-  std::uint32_t least = 0;
-  for (std::uint32_t e = 1; e < single.size(); ++e) {
-    if (single[e].cost < single[least].cost) least = e;
-  }
-  std::fill(cheapest.begin(), cheapest.end(), least);
-  if (options.progress) options.progress("judge", 0.8);
-  report.policies.push_back(judge("policy", trial, trial.chosen, best, options.seed));
-  report.policies.push_back(judge_random(trial, single, best));
-  report.policies.push_back(judge("best_single", trial, alone, best, options.seed));
-  report.policies.push_back(judge("oracle", trial, oracle, best, options.seed));
-  if (trial.priced)
-    report.policies.push_back(judge("cheapest", trial, cheapest, best, options.seed));
-  report.policies.push_back(judge_mix(trial, single, best, report.policies.front()));
-  if (trial.priced) {
-    double lo = single[least].cost, hi = lo;
-    for (const CostPoint& p : single) hi = std::max(hi, p.cost);
-    PolicyRow& mine = report.policies.front();
-    mine.curve = curve_of(trial);
-    mine.aiq = average_quality(hull_of(mine.curve), lo, hi);
-    report.policies.back().aiq = average_quality(report.policies.back().curve, lo, hi);
-  }
-  judge_pair(trial, policy, options, report);
-  fill_skills(trial, best, report);
-  fill_reliability(trial, report);
+  report.policy_version = policy.version;
+  report.seed = options.seed;
+  report.source = names_of_files(options.files);
+  report.rows = trial.rows();
+  report.rows_overlapping = trial.rows_overlapping;
+  report.rows_excluded = trial.rows_excluded;
+  report.left_out = trial.left_out;
+  report.experts = trial.table.experts;
+  run_policy(policy, options.quality, trial,
+             [&](double done) { progress("route", 0.2 + 0.6 * done); });
+  progress("judge", 0.8);
+  const std::vector<Play> plays = play_all(policy, options, trial, report);
+  judge_all(trial, plays, options.seed, report);
+  judge_skills(trial, plays, options.seed, report);
+  judge_experts(trial, report);
+  judge_regret(trial, plays[kMine], plays[kOracle], report);
+  compare_choices(plays, report);
+  report.calibration_error = calibration_error(trial.p, trial.table.score);
+  report.reliability = reliability_of(trial.p, trial.table.score);
   const double room = report.row("oracle").score - report.row("best_single").score;
   report.headroom = room > 0 ? report.policies.front().gain.mean / room : 0;
   report.abstained =
       static_cast<double>(std::accumulate(trial.abstained.begin(), trial.abstained.end(), 0)) /
-      static_cast<double>(table.rows());
-  if (!options.json.empty()) write_file(options.json, to_json(report));
-  if (!options.picks.empty()) write_file(options.picks, picks_of(trial));
+      static_cast<double>(trial.rows());
   report.seconds =
       std::chrono::duration<double>(std::chrono::steady_clock::now() - started).count();
+  write_file(options.json, options.json.empty() ? "" : to_json(report));
+  write_file(options.csv, options.csv.empty() ? "" : to_csv(report));
+  write_file(options.picks, options.picks.empty() ? "" : picks_of(trial));
+  progress("done", 1);
   return report;
 }
 

@@ -1,7 +1,6 @@
 #include "router/learn/metrics.h"
 
 #include <algorithm>
-#include <array>
 #include <cmath>
 #include <numeric>
 
@@ -9,6 +8,7 @@ namespace router {
 namespace {
 
 constexpr int kResamples = 1000;
+constexpr double kPointsApart = 0.01;  // of a pair's curve
 
 std::uint64_t step(std::uint64_t& state) {
   state += 0x9E3779B97F4A7C15ull;
@@ -41,20 +41,29 @@ Interval bootstrap_mean(const std::vector<double>& values, std::uint64_t seed) {
   return out;
 }
 
-double calibration_error(const Matrix& p, const Matrix& score) {
+std::vector<ReliabilityBin> reliability_of(const Matrix& p, const Matrix& score) {
   constexpr int kBins = 15;
-  std::array<double, kBins> count{}, predicted{}, observed{};
-  double total = 0;
+  std::vector<ReliabilityBin> bins(kBins);
   for (Eigen::Index i = 0; i < p.size(); ++i) {
     const float y = score.data()[i];
     if (std::isnan(y)) continue;
-    const auto bin =
-        static_cast<std::size_t>(std::clamp(static_cast<int>(p.data()[i] * kBins), 0, kBins - 1));
-    count[bin] += 1, predicted[bin] += p.data()[i], observed[bin] += y;
-    total += 1;
+    ReliabilityBin& bin = bins[static_cast<std::size_t>(
+        std::clamp(static_cast<int>(p.data()[i] * kBins), 0, kBins - 1))];
+    bin.predicted += p.data()[i], bin.observed += y, ++bin.count;
   }
-  double error = 0;
-  for (std::size_t b = 0; b < kBins; ++b) error += std::abs(predicted[b] - observed[b]);
+  for (ReliabilityBin& bin : bins) {
+    const double n = static_cast<double>(std::max<std::size_t>(bin.count, 1));
+    bin.predicted /= n, bin.observed /= n;
+  }
+  return bins;
+}
+
+double calibration_error(const Matrix& p, const Matrix& score) {
+  double error = 0, total = 0;
+  for (const ReliabilityBin& bin : reliability_of(p, score)) {
+    error += static_cast<double>(bin.count) * std::abs(bin.predicted - bin.observed);
+    total += static_cast<double>(bin.count);
+  }
   return total > 0 ? error / total : 0;
 }
 
@@ -71,6 +80,7 @@ std::optional<PairCurve> pair_curve(const std::vector<double>& preference,
             [&](auto a, auto b) { return preference[a] > preference[b]; });
   constexpr double kLevels[3] = {0.5, 0.8, 0.95};
   PairCurve out;
+  out.points.push_back({0, 0});
   std::fill(out.cpt, out.cpt + 3, 1.0);
   bool reached[3] = {};
   double recovered = 0, share = 0;
@@ -88,6 +98,8 @@ std::optional<PairCurve> pair_curve(const std::vector<double>& preference,
     }
     out.apgr += (next_share - share) * (recovered + next) / 2;
     recovered = next, share = next_share, from = to;
+    if (share - out.points.back().cost >= kPointsApart || to == n)
+      out.points.push_back({share, recovered});
   }
   return out;
 }

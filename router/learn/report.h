@@ -1,0 +1,21 @@
+// The reports of train() and evaluate(), for people and for programs.
+#pragma once
+
+#include <iosfwd>
+#include <string>
+
+#include "router/learn/evaluate.h"
+#include "router/learn/train.h"
+
+namespace router {
+
+/// {"rows":N,"policies":{NAME:{"score","cost","gain":[mean,lo,hi],"shares",...}}, ...}
+std::string to_json(const EvaluateReport& report);
+
+/// RFC 4180, one line per way of routing and skill; the empty skill is all rows.
+std::string to_csv(const EvaluateReport& report);
+
+/// For a terminal.
+void print(const EvaluateReport& report, std::ostream& out);
+
+}  // namespace router
