@@ -29,6 +29,9 @@
 #include "http/serve.h"
 #include "router/board.h"
 #include "router/learn/commands.h"
+#include "router/cards.h"
+#include "router/learn/evaluate.h"
+#include "router/learn/train.h"
 #include "router/pipeline.h"
 #include "store/journal.h"
 
@@ -76,7 +79,9 @@ void discover(config::Config& config) {
 
 router::Rules read_rules(const config::Config& config) {
   router::Rules rules;
-  rules.policy = config.policy.empty() ? std::make_shared<router::Policy>()
+  std::vector<router::DeclaredExpert> declared;
+  for (const auto& expert : config.experts) declared.emplace_back(expert.name, expert.skills);
+  rules.policy = config.policy.empty() ? router::compile_cards(config.skills, declared)
                                        : router::load_policy(config.policy);
   rules.pools = config.pools;
   const auto is_auto = [](const auto& pool) { return pool.name == "auto"; };
@@ -91,9 +96,9 @@ router::Rules read_rules(const config::Config& config) {
 /// Says which of the policy's experts the pool lacks, and which of the pool's it knows nothing
 /// about.
 void tell_names(const router::Policy& policy, const experts::Roster& roster) {
-  if (policy.empty()) {
-    spdlog::info(
-        "no policy: declared skills and default experts decide; make one with `skillyard train`");
+  if (policy.empty() || policy.declared) {
+    spdlog::info("no policy: {} decides; make one with `skillyard train`",
+                 policy.empty() ? "each pool's default expert" : "what experts declare");
     return;
   }
   std::string missing, unknown;

@@ -155,6 +155,14 @@ router::PoolOptions read_pool(Section& in) {
   return out;
 }
 
+router::SkillCard read_skill(Section& in) {
+  router::SkillCard out;
+  in.read("name", out.name);
+  in.read("description", out.description);
+  in.read("examples", out.examples);
+  return out;
+}
+
 bool is_http_url(const std::string& url) {
   return (url.starts_with("http://") && url.size() > 7) ||
          (url.starts_with("https://") && url.size() > 8);
@@ -225,6 +233,33 @@ void check_pools(const Config& config, Faults& faults) {
   }
 }
 
+/// Cards must be told apart; a skill without a card stands for the words of its name. A name close
+/// to a card's is taken for a typing error.
+void check_skills(const Config& config, Faults& faults) {
+  std::set<std::string> cards, all;
+  for (std::size_t i = 0; i < config.skills.size(); ++i) {
+    const auto& name = config.skills[i].name;
+    const auto place = "skills[" + std::to_string(i) + "].name";
+    if (name.empty() || name.size() > 128 || name == "general")
+      faults.push_back(place + ": must be 1 to 128 bytes and not `general`, which is the rest");
+    else if (!cards.insert(name).second)
+      faults.push_back(place + ": `" + name + "` is there already");
+  }
+  all = cards;
+  for (const auto& expert : config.experts) {
+    for (const auto& skill : expert.skills) {
+      all.insert(skill);
+      if (cards.empty() || cards.contains(skill)) continue;
+      if (const auto near = nearest(skill, cards); !near.empty())
+        faults.push_back("expert `" + expert.name + "`: there is no skill `" + skill +
+                         "`; did you mean `" + near + "`?");
+    }
+  }
+  if (all.size() > router::kSkillCardsMax)
+    faults.push_back("skills: " + std::to_string(all.size()) + " are declared, at most " +
+                     std::to_string(router::kSkillCardsMax) + " are told apart");
+}
+
 [[noreturn]] void refuse(const std::string& origin, const Faults& faults) {
   std::string message = origin + " is not a valid configuration:";
   for (const auto& fault : faults) message += "\n  " + fault;
@@ -265,10 +300,12 @@ Config parse(const std::string& text, const std::string& origin) {
     in.object("store", [&](Section& section) { read_store(section, config.store); });
     in.objects("experts",
                [&](Section& section) { config.experts.push_back(read_expert(section)); });
+    in.objects("skills", [&](Section& section) { config.skills.push_back(read_skill(section)); });
     in.objects("pools", [&](Section& section) { config.pools.push_back(read_pool(section)); });
   }
   check_experts(config.experts, faults);
   check_pools(config, faults);
+  check_skills(config, faults);
   if (!faults.empty()) refuse(origin, faults);
   return config;
 }

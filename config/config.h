@@ -20,6 +20,7 @@ struct Config {
   store::Options store;
   std::vector<experts::ExpertOptions> experts;
   std::vector<router::PoolOptions> pools;
+  std::vector<router::SkillCard> skills;  // what the experts' declared skills mean
   std::string data = "";           // directory of the database; empty: the default_data_dir()
   std::string policy;              // file made by `skillyard train`; empty: none
   std::string log_level = "info";  // trace, debug, info, warn, error

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cmath>
 
+#include "router/cards.h"
+
 namespace router {
 namespace {
 
@@ -156,6 +158,10 @@ Reason find_reason(const Policy& policy, const PoolView& pool, const Route& out)
   if (eligible == 1) return Reason::only_one;
   if (policy.empty()) return Reason::fallback;
   const bool is_default = out.candidates[0].expert == pool.default_expert;
+  if (policy.declared) {
+    const bool matched = out.candidates[0].p_correct > kDeclaredPrior + kDeclaredMargin;
+    return matched ? Reason::declared : Reason::fallback;
+  }
   return is_default && (pool.guarded || out.abstained) ? Reason::guarded : Reason::learned;
 }
 

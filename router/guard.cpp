@@ -3,6 +3,8 @@
 #include <cmath>
 #include <unordered_map>
 
+#include "router/cards.h"
+
 namespace router {
 namespace {
 
@@ -51,6 +53,10 @@ void bind(const Policy& policy, PoolView& pool) {
     expert.policy_expert = found == index.end() ? -1 : static_cast<std::int32_t>(found->second);
     expert.margin = 0;
     if (expert.policy_expert < 0 || !expert.member || !expert.enabled) continue;
+    if (policy.declared) {  // the pool's default stays, and only a clear match leaves it
+      expert.margin = kDeclaredMargin;
+      continue;
+    }
     members.push_back(found->second);
     if (policy.experts[found->second].mean > best_mean) {
       best_mean = policy.experts[found->second].mean;

@@ -74,6 +74,8 @@ struct Policy {
   std::uint64_t seed = 0;
   double share = 1;  // of the rows by split_point(id, seed)
 
+  bool declared = false;  // made of cards (router/cards.h), nothing was learned; never in a file
+
   bool empty() const { return experts.empty(); }
 };
 

@@ -1,10 +1,19 @@
-// Pools as an administrator writes them: which experts answer under `skillyard/<name>`.
+// Pools and skills as an administrator writes them: which experts answer under `skillyard/<name>`,
+// and what the words mean that they declare.
 #pragma once
 
 #include <string>
 #include <vector>
 
 namespace router {
+
+/// A skill as an administrator describes it, for routing before anything was learned.
+struct SkillCard {
+  std::string name, description;
+  std::vector<std::string> examples;  // questions that need it
+};
+
+inline constexpr std::size_t kSkillCardsMax = 127;
 
 struct PoolOptions {
   std::string name;  // `skillyard/<name>`; "auto" is always there and has every expert

@@ -144,6 +144,27 @@ TEST(Config, TellsNativeAndRemoteExpertsApart) {
     EXPECT_TRUE(mentions(message, part)) << part << "\nis not in\n" << message;
 }
 
+TEST(Config, ReadsSkillsAndCatchesNamesThatAlmostMatch) {
+  const auto good = config::parse(
+      R"({"experts": [{"name": "a", "url": "http://h/v1", "skills": ["law", "unheard-of"]}],
+          "skills": [{"name": "law", "description": "courts", "examples": ["Is it legal?"]}]})",
+      "x");
+  ASSERT_EQ(good.skills.size(), 1u);
+  EXPECT_EQ(good.skills[0].examples.at(0), "Is it legal?");
+  try {
+    config::parse(
+        R"({"experts": [{"name": "a", "url": "http://h/v1", "skills": ["algebre"]}],
+            "skills": [{"name": "algebra"}, {"name": "algebra"}, {"name": "general"}]})",
+        "x");
+    FAIL() << "three faults";
+  } catch (const std::runtime_error& error) {
+    const std::string what = error.what();
+    EXPECT_NE(what.find("did you mean `algebra`"), std::string::npos) << what;
+    EXPECT_NE(what.find("skills[1].name: `algebra` is there already"), std::string::npos) << what;
+    EXPECT_NE(what.find("skills[2].name"), std::string::npos) << what;
+  }
+}
+
 TEST(Config, ReadsListenAddresses) {
   http::Options options;
   config::parse_listen("0.0.0.0:81", options);
