@@ -84,6 +84,7 @@ void add_evaluate(CLI::App& app, int& status) {
                       "files of the training rows, for --baselines; default: --outcomes");
   command->add_option("--gate", args->gate,
                       "exit 1 unless this holds, as in `gain.lo>=0 && skills_worse==0`");
+  command->add_option("--html", options.html, "a report of one page");
   command->add_option("--csv", options.csv);
   command->add_option("--json", options.json);
   command->add_option("--picks", options.picks, "one line per row: the choice and its estimates");

@@ -292,6 +292,7 @@ EvaluateReport evaluate(const Policy& policy, const EvaluateOptions& options) {
       std::chrono::duration<double>(std::chrono::steady_clock::now() - started).count();
   write_file(options.json, options.json.empty() ? "" : to_json(report));
   write_file(options.csv, options.csv.empty() ? "" : to_csv(report));
+  write_file(options.html, options.html.empty() ? "" : to_html(report));
   write_file(options.picks, options.picks.empty() ? "" : picks_of(trial));
   progress("done", 1);
   return report;

@@ -28,7 +28,7 @@ struct EvaluateOptions {
   std::optional<double> quality;       // the knob for the `policy` row
   bool baselines = false;              // the rows of baselines.h, too
   std::vector<std::string> fit_files;  // where the training rows are; empty: among `files`
-  std::string json, picks, csv;  // output paths; empty: none
+  std::string json, picks, csv, html;  // output paths; empty: none
   std::function<void(const std::string& stage, double done)> progress;
 };
 

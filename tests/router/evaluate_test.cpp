@@ -153,6 +153,32 @@ TEST_F(Judged, CsvQuotesWhatItMust) {
   EXPECT_EQ(commas.size(), 1u);
 }
 
+// Every tag that is opened is closed, texts are escaped, and nothing is loaded from anywhere.
+TEST_F(Judged, HtmlStandsAlone) {
+  const std::string html = to_html(report);
+  EXPECT_NE(html.find("numbers &amp; &lt;proofs&gt;"), std::string::npos);
+  EXPECT_EQ(html.find("<proofs>"), std::string::npos);
+  EXPECT_NE(html.find("law, &quot;civil&quot;"), std::string::npos);
+  for (const char* outside : {"http:", "https:", "src=", "url(", "@import", "<script", "<link"})
+    EXPECT_EQ(html.find(outside), std::string::npos) << outside;
+  std::vector<std::string> open;
+  const std::set<std::string> empty = {"meta", "!doctype"};
+  for (std::size_t at = html.find('<'); at != std::string::npos; at = html.find('<', at + 1)) {
+    const std::size_t end = html.find_first_of(" >\n", at + 1), close = html.find('>', at);
+    const std::string tag = html.substr(at + 1, end - at - 1);
+    if (tag[0] == '/') {
+      ASSERT_FALSE(open.empty());
+      ASSERT_EQ(open.back(), tag.substr(1)) << html.substr(at, 80);
+      open.pop_back();
+    } else if (!empty.contains(tag) && html[close - 1] != '/') {
+      open.push_back(tag);
+    }
+  }
+  EXPECT_TRUE(open.empty());
+  EXPECT_EQ(html.find("nan"), std::string::npos);
+  EXPECT_EQ(html, to_html(evaluate(*policy, judging)));
+}
+
 TEST_F(Judged, GateHoldsOrSaysWhatFailed) {
   const auto passes = [](const char* text) { return GateExpression(text).judge(report).passed; };
   EXPECT_TRUE(passes("gain.lo>=0 && score>=0.5"));
