@@ -15,6 +15,12 @@ struct Neighbour {
   float similarity = 0;   // cosine
 };
 
+/// Consecutive rows of the memory whose similarities lie one after the other from `begin` on.
+struct Stretch {
+  std::uint32_t row = 0;
+  std::uint32_t begin = 0, end = 0;
+};
+
 /// The estimate for one query, and the scratch it is made in: one per thread, reused.
 struct Competence {
   // Results, per expert of the policy.
@@ -28,7 +34,11 @@ struct Competence {
   std::vector<float> weight;
   std::vector<std::int32_t> sums;
   std::vector<std::int8_t> z;
-  std::vector<std::uint64_t> keys, cells;
+  std::vector<std::uint64_t> cells;  // a heap, the nearest on top
+  std::vector<Stretch> stretches;
+  std::vector<std::uint32_t> found;  // similarities that are high enough
+  std::vector<std::uint32_t> rows;   // of the neighbours
+  std::vector<float> weights;        // of the neighbours
 };
 
 /// Pure. `policy` must not be empty. `skip_row`: a row of the memory to leave out (its own past);

@@ -23,19 +23,25 @@ constexpr std::uint64_t kStemWord = seed_of(1), kOptionWord = seed_of(2), kPair 
 
 enum class Kind : std::uint8_t { space, letter, digit, drop, symbol, wide };
 
+/// What a byte of a word adds to the word's tally; 0 ends the word.
+constexpr std::uint64_t kOneByte = 1, kOneDigit = 1 << 20, kOneCapital = std::uint64_t{1} << 40;
+constexpr std::uint64_t kTallyMask = kOneDigit - 1;
+
 struct ByteTable {
   std::array<Kind, 256> kind{};
-  std::array<char, 256> lower{};
+  std::array<unsigned char, 256> lower{};
+  std::array<std::uint64_t, 256> tally{};
 
   constexpr ByteTable() {
     for (int c = 0; c < 256; ++c) {
-      lower[c] = static_cast<char>(c >= 'A' && c <= 'Z' ? c + 32 : c);
+      const bool capital = c >= 'A' && c <= 'Z';
+      lower[c] = static_cast<unsigned char>(capital ? c + 32 : c);
       if (c <= ' ' || c == 127)
         kind[c] = Kind::space;
       else if (c >= '0' && c <= '9')
-        kind[c] = Kind::digit;
-      else if ((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z'))
-        kind[c] = Kind::letter;
+        kind[c] = Kind::digit, tally[c] = kOneByte + kOneDigit;
+      else if ((c >= 'a' && c <= 'z') || capital)
+        kind[c] = Kind::letter, tally[c] = kOneByte + (capital ? kOneCapital : 0);
       else if (c >= 128)
         kind[c] = Kind::wide;
       else
@@ -48,6 +54,10 @@ struct ByteTable {
 
 constexpr ByteTable kBytes;
 
+/// A byte of the text emits at most a token and a pair; the first, second and last token one more
+/// each, and a word one piece more than it has bytes beyond its third.
+constexpr std::size_t kEmittedMax = 2 * (kHeadBytes + kTailBytes) + 8;
+
 bool is_wide_script(std::int32_t code) {
   return (code >= 0x3040 && code <= 0x30ff) || (code >= 0x3400 && code <= 0x9fff) ||
          (code >= 0xac00 && code <= 0xd7a3) || (code >= 0xf900 && code <= 0xfaff) ||
@@ -56,10 +66,27 @@ bool is_wide_script(std::int32_t code) {
 
 }  // namespace
 
+/// Where distinct buckets go. Copied into loops: bytes may be written to `seen`, which to the
+/// compiler could be any member of any object.
+struct Trail {
+  std::uint8_t* seen;  // [kBuckets] the epoch in which a bucket was last met
+  std::uint32_t* next;
+  std::uint8_t epoch;
+
+  /// Writes the bucket and keeps it only if it is new: whether it is, no branch could guess.
+  void emit(std::uint64_t hash) {
+    const auto bucket = static_cast<std::uint32_t>((hash * kSpread) >> (64 - kBucketBits));
+    *next = bucket;
+    next += seen[bucket] != epoch;
+    seen[bucket] = epoch;
+  }
+};
+
 /// One pass over one text.
 class Scan {
  public:
-  Scan(Extractor& scratch, Features& out) : scratch_(scratch), out_(out) {}
+  explicit Scan(Extractor& scratch)
+      : first_(scratch.found_.data()), trail_{scratch.seen_.data(), first_, scratch.epoch_} {}
 
   void read(std::string_view part) {
     const auto* p = reinterpret_cast<const unsigned char*>(part.data());
@@ -95,63 +122,69 @@ class Scan {
     }
   }
 
-  void finish(std::string_view head, std::string_view tail);
+  void finish(std::string_view head, std::string_view tail, Features& out);
 
  private:
-  void emit(std::uint64_t hash) {
-    const auto bucket = static_cast<std::uint32_t>((hash * kSpread) >> (64 - kBucketBits));
-    if (scratch_.seen_[bucket] == scratch_.epoch_) return;
-    scratch_.seen_[bucket] = scratch_.epoch_;
-    out_.buckets.push_back(bucket);
-  }
-
   /// A token is complete: its word feature, the pair with the one before, the opening of the text.
   void token(std::uint64_t hash) {
-    emit(hash ^ (in_options_ ? kOptionWord : kStemWord));
-    if (!in_options_) {
-      if (tokens_ == 0) emit(hash ^ kFirst);
-      if (tokens_ == 1) emit((previous_ * kFnvPrime ^ hash) ^ kOpening);
-    }
-    if (tokens_ > 0) emit((previous_ * kFnvPrime ^ hash) ^ kPair);
+    Trail trail = trail_;
+    trail.emit(hash ^ (in_options_ ? kOptionWord : kStemWord));
+    const std::uint64_t pair = previous_ * kFnvPrime ^ hash;
+    if (tokens_ < 2 && !in_options_) trail.emit(tokens_ == 0 ? hash ^ kFirst : pair ^ kOpening);
+    if (tokens_ > 0) trail.emit(pair ^ kPair);
+    trail_ = trail;
     previous_ = hash;
     ++tokens_;
   }
 
   const unsigned char* word(const unsigned char* p, const unsigned char* end) {
     const unsigned char* from = p;
-    std::uint64_t hash = kFnvStart;
-    std::uint32_t window = '<';
-    std::size_t digits = 0, length = 0;
-    for (; p < end; ++p, ++length) {
-      const Kind kind = kBytes.kind[*p];
-      if (kind == Kind::digit)
-        ++digits;
-      else if (kind != Kind::letter)
-        break;
-      const auto c = static_cast<unsigned char>(kBytes.lower[*p]);
-      upper_ += c != *p;
-      hash = (hash ^ c) * kFnvPrime;
+    std::uint64_t tally = 0;
+    while (p < end) {
+      const std::uint64_t more = kBytes.tally[*p];
+      if (more == 0) break;
+      tally += more;
+      ++p;
     }
+    upper_ += tally / kOneCapital;
     if (p < end && *p >= 0x80) return word_beyond_ascii(from, end);
+    const std::size_t length = tally & kTallyMask, digits = tally / kOneDigit & kTallyMask;
+    digits_ += digits;
     if (digits == length) {
       ++numbers_;
-      digits_ += digits;
       token((kNumber ^ std::min<std::size_t>(length, 5)) * kFnvPrime);
       return p;
     }
-    digits_ += digits;
     ++words_;
     word_bytes_ += length;
     if (in_options_) ++option_letters_;
-    if (length > 4) {
-      for (const unsigned char* q = from; q < p; ++q) {
-        window = window << 8 | static_cast<unsigned char>(kBytes.lower[*q]);
-        if (q - from >= 2) emit(kPiece ^ window * kFnvPrime);
-      }
-      emit(kPiece ^ (window << 8 | '>') * kFnvPrime);
-    }
-    token(hash);
+    token(length > 4 ? hash_with_pieces(from, p) : hash_of(from, p));
     return p;
+  }
+
+  static std::uint64_t hash_of(const unsigned char* p, const unsigned char* end) {
+    std::uint64_t hash = kFnvStart;
+    for (; p < end; ++p) hash = (hash ^ kBytes.lower[*p]) * kFnvPrime;
+    return hash;
+  }
+
+  /// Emits every four letters of `<word>` on the way.
+  std::uint64_t hash_with_pieces(const unsigned char* p, const unsigned char* end) {
+    Trail trail = trail_;
+    std::uint64_t hash = kFnvStart;
+    std::uint32_t window = '<';
+    for (int i = 0; i < 2; ++i, ++p) {
+      window = window << 8 | kBytes.lower[*p];
+      hash = (hash ^ kBytes.lower[*p]) * kFnvPrime;
+    }
+    for (; p < end; ++p) {
+      window = window << 8 | kBytes.lower[*p];
+      hash = (hash ^ kBytes.lower[*p]) * kFnvPrime;
+      trail.emit(kPiece ^ window * kFnvPrime);
+    }
+    trail.emit(kPiece ^ (window << 8 | '>') * kFnvPrime);
+    trail_ = trail;
+    return hash;
   }
 
   const unsigned char* word_beyond_ascii(const unsigned char* p, const unsigned char* end);
@@ -202,8 +235,8 @@ class Scan {
     option_letters_ = 0;
   }
 
-  Extractor& scratch_;
-  Features& out_;
+  std::uint32_t* const first_;  // the distinct buckets so far: [first_, trail_.next)
+  Trail trail_;
   std::uint64_t previous_ = 0;
   bool in_options_ = false;
   const unsigned char* options_from_ = nullptr;
@@ -266,9 +299,10 @@ const unsigned char* Scan::wide(const unsigned char* p, const unsigned char* end
   return p + took;
 }
 
-void Scan::finish(std::string_view head, std::string_view tail) {
+void Scan::finish(std::string_view head, std::string_view tail, Features& out) {
   close_option();
-  if (tokens_ > 0) emit((in_options_ ? kOpening : kLast) ^ previous_);
+  if (tokens_ > 0) trail_.emit((in_options_ ? kOpening : kLast) ^ previous_);
+  out.buckets.assign(first_, trail_.next);
   const auto total = static_cast<float>(head.size() + tail.size());
   const float bytes = total > 0 ? total : 1;
   float stem = total;
@@ -280,7 +314,7 @@ void Scan::finish(std::string_view head, std::string_view tail) {
                                             (start - tail.data()));
   }
   auto log1 = [](float x) { return std::log1p(x); };
-  auto& s = out_.surface;
+  auto& s = out.surface;
   s[kStemBytes] = log1(stem);
   s[kStemWords] = log1(static_cast<float>(in_options_ ? tokens_in_stem_ : tokens_));
   s[kOptionBytes] = log1(total - stem);
@@ -300,10 +334,9 @@ void Scan::finish(std::string_view head, std::string_view tail) {
       options_ ? static_cast<float>(numeric_options_) / static_cast<float>(options_) : 0;
 }
 
-Extractor::Extractor() : seen_(kBuckets, 0) {}
+Extractor::Extractor() : seen_(kBuckets, 0), found_(kEmittedMax) {}
 
 void Extractor::extract(std::string_view text, Features& out) {
-  out.buckets.clear();
   if (++epoch_ == 0) {
     std::memset(seen_.data(), 0, seen_.size());
     epoch_ = 1;
@@ -319,10 +352,10 @@ void Extractor::extract(std::string_view text, Features& out) {
     head = text.substr(0, head_end);
     tail = text.substr(tail_start);
   }
-  Scan scan(*this, out);
+  Scan scan(*this);
   scan.read(head);
   if (!tail.empty()) scan.read(tail);
-  scan.finish(head, tail);
+  scan.finish(head, tail, out);
   std::uint64_t hash = kFnvStart ^ out.buckets.size();
   for (std::uint32_t bucket : out.buckets) hash = (hash ^ bucket) * kFnvPrime;
   for (float value : out.surface) {

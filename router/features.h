@@ -59,7 +59,8 @@ class Extractor {
 
  private:
   friend class Scan;
-  std::vector<std::uint8_t> seen_;  // [kBuckets] epoch in which a bucket was last emitted
+  std::vector<std::uint8_t> seen_;    // [kBuckets] epoch in which a bucket was last emitted
+  std::vector<std::uint32_t> found_;  // buckets of the text, in order; not kept between texts
   std::uint8_t epoch_ = 0;
 };
 
