@@ -18,6 +18,7 @@
 #include "experts/moe/tools/logits.h"
 #include "experts/moe/tools/synth.h"
 #include "experts/moe/tools/tokenize.h"
+#include "experts/moe/tools/trace.h"
 #include "experts/native.h"
 #include "experts/pool.h"
 #include "experts/roster.h"
@@ -341,6 +342,26 @@ void add_model_commands(CLI::App& app) {
   timing->add_option("--steps", bench.steps);
   timing->add_option("--rounds", bench.rounds);
   timing->callback([] { moe::tools::bench(bench, std::cout); });
+
+  static moe::tools::TraceOptions tracing;
+  auto* following = model->add_subcommand("trace", "which experts a text is sent to");
+  following->add_option("file", tracing.model)->required();
+  following->add_option("--text", tracing.text)->required();
+  following->add_option("--out", tracing.out)->required();
+  following->add_option("--tokens", tracing.tokens, "of the text, at most");
+  following->add_option("--window", tracing.window, "tokens of one sequence");
+  following->add_option("--sequences", tracing.sequences, "that step together");
+  following->add_option("--threads", tracing.threads)->check(CLI::Range(1, 256));
+  following->add_option("--expert-bytes", tracing.store.bytes_max,
+                        "run through slots of so many bytes in all; 0: mapped");
+  following->add_flag("!--no-prefetch", tracing.store.prefetch);
+  following->callback([] { moe::tools::trace(tracing, std::cout); });
+
+  static fs::path recorded;
+  auto* replaying =
+      model->add_subcommand("replay", "what slots of every size and policy would hit on a trace");
+  replaying->add_option("trace", recorded)->required();
+  replaying->callback([] { moe::tools::replay(recorded, std::cout); });
 }
 
 }  // namespace

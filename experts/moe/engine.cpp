@@ -14,6 +14,7 @@
 
 #include "experts/moe/forward.h"
 #include "experts/moe/prefix_cache.h"
+#include "experts/moe/routing_trace.h"
 
 namespace moe {
 
@@ -73,7 +74,10 @@ class Engine::Loop {
         cache_(KvCache::Shape::of(model.config), page_count(model, options)),
         prefixes_(cache_),
         team_(thread_count(options.threads)),
-        forward_(model, cache_, team_, pick_kernels(), options.rows_per_step_max) {
+        forward_(model, cache_, team_, pick_kernels(), options.rows_per_step_max),
+        uses_(static_cast<std::size_t>(model.config.layers) *
+              static_cast<std::size_t>(model.config.experts)),
+        trace_(TraceShape::of(model.config), options.trace_bytes_max) {
     forward_.trace_into(&routes_);
     if (options_.store.bytes_max > 0) {
       store_.emplace(model, options_.store);
@@ -121,6 +125,16 @@ class Engine::Loop {
     wake_.notify_one();
   }
 
+  std::vector<ExpertUse> expert_uses() const {
+    const std::scoped_lock lock(mutex_);
+    return uses_;
+  }
+
+  std::vector<std::byte> take_trace() {
+    const std::scoped_lock lock(mutex_);
+    return trace_.take();
+  }
+
   EngineStats stats() const {
     const std::scoped_lock lock(mutex_);
     EngineStats stats = stats_;
@@ -154,9 +168,8 @@ class Engine::Loop {
         fail_all(error.what());
         continue;
       }
-      deliver();
-      const std::scoped_lock lock(mutex_);
       count_step(prompts);
+      deliver();
     }
     finish_all();
   }
@@ -387,6 +400,7 @@ class Engine::Loop {
   }
 
   void count_step(std::size_t prompt_rows) {
+    const std::scoped_lock lock(mutex_);
     ++stats_.steps;
     stats_.rows += rows_.size();
     stats_.prompt_tokens += prompt_rows;
@@ -395,9 +409,19 @@ class Engine::Loop {
       for (const Pick& pick : route.picks) {
         if (!seen_[pick.expert]) ++stats_.expert_loads;
         seen_[pick.expert] = true;
+        ExpertUse& use =
+            uses_[static_cast<std::size_t>(route.layer * model_.config.experts) + pick.expert];
+        ++use.rows;
+        use.weight += pick.weight;
       }
       stats_.expert_runs += route.picks.size();
     }
+    if (options_.trace_bytes_max == 0) return;
+    sequence_ids_.clear();
+    for (const Sequence* owner : owners_) {
+      sequence_ids_.push_back(static_cast<std::uint32_t>(owner->id));
+    }
+    trace_.record(rows_, sequence_ids_, routes_);
   }
 
   void refresh_gauges() {
@@ -422,6 +446,7 @@ class Engine::Loop {
   std::vector<Sequence*> owners_;
   std::set<std::uint64_t> done_;
   std::vector<bool> seen_;
+  std::vector<std::uint32_t> sequence_ids_;
 
   mutable std::mutex mutex_;  // guards what follows
   std::condition_variable wake_;
@@ -429,6 +454,8 @@ class Engine::Loop {
   std::set<std::uint64_t> cancelled_;
   std::uint64_t last_id_ = 0;
   EngineStats stats_;
+  std::vector<ExpertUse> uses_;
+  RoutingTrace trace_;
   bool stopping_ = false;
 
   std::thread thread_, warmer_;
@@ -449,6 +476,14 @@ void Engine::cancel(std::uint64_t id) {
 
 EngineStats Engine::stats() const {
   return loop_->stats();
+}
+
+std::vector<ExpertUse> Engine::expert_uses() const {
+  return loop_->expert_uses();
+}
+
+std::vector<std::byte> Engine::take_trace() {
+  return loop_->take_trace();
 }
 
 }  // namespace moe

@@ -87,6 +87,12 @@ struct EngineStats {
   StoreStats store;  // zeros without a store
 };
 
+/// What routers sent to one expert since the start.
+struct ExpertUse {
+  std::uint64_t rows = 0;
+  double weight = 0;  // sum of its weights in these rows
+};
+
 class Engine {
  public:
   /// `model` outlives the engine. Throws std::runtime_error when the KV budget holds not one page
@@ -104,6 +110,13 @@ class Engine {
   void cancel(std::uint64_t id);
 
   EngineStats stats() const;
+
+  /// Of every expert, [layers * experts]; dense layers have none.
+  std::vector<ExpertUse> expert_uses() const;
+
+  /// Takes the routing of past steps, oldest first: rows in the form of routing_trace.h. Empty
+  /// without trace_bytes_max.
+  std::vector<std::byte> take_trace();
 
  private:
   class Loop;

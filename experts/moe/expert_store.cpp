@@ -68,6 +68,7 @@ struct ExpertStore::Home {
   bool pinned = false;
   bool by_hint = false;  // read for a hint and not used since
   std::uint64_t hint_round = 0, want_round = 0;
+  std::uint64_t hinted_in_step = 0;
   Expert view;  // data points into the slot while resident
 };
 
@@ -209,6 +210,7 @@ ExpertStore::Home& ExpertStore::home(std::size_t layer, std::uint32_t expert) {
 
 void ExpertStore::begin_step() {
   const std::scoped_lock lock(mutex_);
+  ++step_;
   usage_.begin_step();
 }
 
@@ -228,8 +230,7 @@ std::size_t ExpertStore::reserve(std::size_t layer, std::span<const std::uint32_
       }
       give(*slot, wanted);
       demanded_.push_back(&wanted);
-      const bool hinted = wanted.hint_round == hint_round_ && hint_round_ > 0;
-      stats_.hinted_waits += hinted;
+      stats_.hinted_waits += wanted.hinted_in_step == step_;
     } else if (wanted.state == State::resident) {
       ++stats_.hits;
       stats_.hinted_hits += wanted.by_hint;
@@ -295,6 +296,7 @@ void ExpertStore::hint(std::size_t layer, std::span<const std::uint32_t> experts
   for (const std::uint32_t expert : experts) {
     Home& likely = home(layer, expert);
     likely.hint_round = hint_round_;
+    likely.hinted_in_step = step_;
     if (likely.state == State::absent) hinted_.push_back(&likely);
   }
   if (!hinted_.empty()) work_.notify_one();

@@ -104,6 +104,7 @@ class ExpertStore {
   Usage usage_;
   std::vector<Home*> reserved_;
   std::deque<Home*> demanded_, hinted_;
+  std::uint64_t step_ = 1;
   std::uint64_t hint_round_ = 0;
   std::uint64_t want_round_ = 0;
   StoreStats stats_;

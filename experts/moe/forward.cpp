@@ -125,6 +125,7 @@ void Forward::run(std::span<const BatchRow> rows) {
   embed();
   prepare_rope();
   for (std::size_t layer = 0; layer < model_.weights.layers.size(); ++layer) {
+    if (store_ != nullptr) hint(layer);
     attend(layer);
     feed_forward(layer);
     if (hidden_ != nullptr) {
@@ -486,7 +487,7 @@ void Forward::run_stored_experts(std::size_t index) {
     std::size_t count = 0;
     if (first < routed) {
       count = store_->reserve(index, std::span<const std::uint32_t>(needed_).subspan(first));
-      if (first == 0) hint_next(index);
+      if (first == 0 && index + 1 < model_.weights.layers.size()) hint(index + 1);
       store_->wait();
       for (Group& group : all.subspan(first, count)) {
         group.expert = &store_->expert(index, group.index);
@@ -499,13 +500,12 @@ void Forward::run_stored_experts(std::size_t index) {
   }
 }
 
-/// The next layer's router on the residual stream as it is now (arXiv 2308.12066 and after): what
-/// it would choose, and half as many again.
-void Forward::hint_next(std::size_t index) {
-  const std::size_t next = index + 1;
-  if (!store_->takes_hints() || next >= model_.weights.layers.size()) return;
-  const Layer& layer = model_.weights.layers[next];
-  if (!layer.is_sparse()) return;
+/// Tells the store what a layer will probably need: what its router says to the residual stream as
+/// it is now (arXiv 2308.12066 and after), and half as many again. Asked when the layer begins, of
+/// the embeddings in the first, and already while the layer before it runs its experts.
+void Forward::hint(std::size_t index) {
+  const Layer& layer = model_.weights.layers[index];
+  if (!store_->takes_hints() || !layer.is_sparse()) return;
   const auto width = static_cast<std::size_t>(config_.width);
   ahead_.resize(rows_.size(), width, model_.weights.quantized);
   team_.run(static_cast<std::uint32_t>(rows_.size()), [&](std::uint32_t row, int) {
@@ -515,8 +515,8 @@ void Forward::hint_next(std::size_t index) {
   });
   const Product product{&layer.router, router_logits_.data(), layer.router.rows};
   multiply({&product, 1}, ahead_.rows(), rows_.size());
-  guess_experts(next);
-  store_->hint(next, likely_);
+  guess_experts(index);
+  store_->hint(index, likely_);
 }
 
 /// likely_: every row's best, then every row's second best, and so on.

@@ -128,7 +128,7 @@ class Forward {
   void route(std::size_t layer);
   void group_by_expert(const Layer& layer);
   void run_stored_experts(std::size_t layer);
-  void hint_next(std::size_t layer);
+  void hint(std::size_t layer);
   void guess_experts(std::size_t layer);
   void run_experts(std::span<const Group> groups);
   void gate_and_up(const Group& group, std::size_t first, Scratch& scratch);
@@ -160,7 +160,7 @@ class Forward {
   std::vector<Group> groups_;
   std::vector<ExpertTask> tasks_;
   std::vector<std::uint32_t> needed_, likely_;  // experts of a layer, for the store
-  Activations ahead_;                           // [rows, width]: the next layer's input, guessed
+  Activations ahead_;                           // [rows, width]: a later layer's input, guessed
   std::vector<Pick> guess_;                     // rows in order
   std::vector<std::size_t> guess_first_;        // [rows + 1] into guess_
   std::vector<bool> is_likely_;                 // [experts]

@@ -31,6 +31,7 @@ struct EngineOptions {
   bool prefix_reuse = true;     // keep the pages of past prompts while there is room
   bool warm = true;             // enter all weights into the page table in the background
   StoreOptions store{};
+  std::size_t trace_bytes_max = 0;  // of the newest routing kept for take_trace(); 0: none
 };
 
 /// Of the text side of one model.
