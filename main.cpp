@@ -35,6 +35,7 @@
 #include "router/learn/train.h"
 #include "router/pipeline.h"
 #include "store/journal.h"
+#include "store/tools/knowledge_commands.h"
 
 namespace {
 
@@ -395,6 +396,7 @@ int main(int argc, char** argv) {
 
   router::add_commands(app, status);
   add_model_commands(app);
+  store::add_knowledge_commands(app, config::default_data_dir());
 
   try {
     app.parse(argc, argv);

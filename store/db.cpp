@@ -13,7 +13,7 @@ namespace {
   sentence.append(": cannot ").append(what).append(": ").append(said);
   sentence += " (SQLite code " + std::to_string(code) + ")";
   if ((code & 0xff) == SQLITE_NOTADB || (code & 0xff) == SQLITE_CORRUPT) {
-    sentence += "; move the file and its -wal away to start an empty log, or restore a copy";
+    sentence += "; move the file and its -wal away to start an empty one, or restore a copy";
   }
   throw DbError(code & 0xff, sentence);
 }

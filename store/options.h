@@ -52,4 +52,36 @@ struct Options {
   Retention retention;
 };
 
+/// How documents are cut into passages.
+struct ChunkRules {
+  std::size_t bytes_max = 1'600;    // of a passage, its overlap included; at least 64
+  std::size_t overlap_bytes = 160;  // of the passage before, repeated; at most half of bytes_max
+  std::size_t heading_bytes_max = 200;  // the path of headings that a passage stands under
+};
+
+struct KnowledgeOptions {
+  std::string path = "knowledge.sqlite";
+  ChunkRules chunks;
+
+  // What is taken in; what is larger is skipped and named.
+  std::size_t document_bytes_max = 8u << 20;
+  std::size_t files_max = 1'000'000;   // of one `add`
+  std::size_t name_bytes_max = 1'024;  // of a source or a title
+
+  // A transaction closes when either is reached.
+  std::size_t batch_documents = 256;
+  std::size_t batch_bytes = 4u << 20;
+
+  int busy_wait_ms = 10'000;  // for another import to finish its batch
+  std::int64_t wal_bytes = 16 << 20;
+};
+
+/// Bounds of one search: its cost grows with the passages that hold one of the terms.
+struct SearchRules {
+  std::size_t query_bytes_max = 4'096;  // of a longer query the first bytes are read
+  std::size_t terms_max = 16;           // the rarest terms of the query are searched for
+  std::int64_t postings_max = 8'000;    // passages that hold them, summed over the terms
+  int passages_max = 50;                // that one search returns
+};
+
 }  // namespace store

@@ -6,8 +6,6 @@
 namespace store {
 namespace {
 
-constexpr std::int64_t kApplication = 0x534b5944;  // "SKYD": marks the file as ours
-
 // `seq` is the order of the log: rows are only appended, and only the oldest are deleted. Columns
 // that lists filter by come before the long ones, so that a scan does not touch overflow pages.
 constexpr std::string_view kFirst = R"sql(
@@ -96,10 +94,10 @@ std::int64_t version_of(Db& db) {
   return db.integer("PRAGMA user_version");
 }
 
-void refuse_foreign(Db& db) {
+void refuse_foreign(Db& db, std::int64_t mark) {
   const std::int64_t application = db.integer("PRAGMA application_id");
   const bool empty = db.integer("SELECT count(*) FROM sqlite_schema") == 0;
-  if (application == kApplication || (application == 0 && empty)) return;
+  if (application == mark || (application == 0 && empty)) return;
   throw std::runtime_error("database " + db.path() +
                            ": belongs to another program; name another file or move this one away");
 }
@@ -118,8 +116,8 @@ std::span<const std::string_view> migrations() {
   return kMigrations;
 }
 
-void prepare_writer(Db& db, std::int64_t wal_bytes) {
-  refuse_foreign(db);
+void prepare_writer(Db& db, std::int64_t wal_bytes, std::int64_t mark) {
+  refuse_foreign(db, mark);
   // These two take effect only in a file without tables. Larger pages: a row with its route fills a
   // tenth of one. Incremental: freed pages are given back step by step (store/keep.h).
   db.exec("PRAGMA page_size = 8192");
@@ -135,25 +133,25 @@ void prepare_writer(Db& db, std::int64_t wal_bytes) {
   db.exec("PRAGMA journal_size_limit = " + std::to_string(wal_bytes));
 }
 
-void migrate(Db& db, std::span<const std::string_view> steps) {
-  refuse_foreign(db);
+void migrate(Db& db, std::span<const std::string_view> steps, std::int64_t mark) {
+  refuse_foreign(db, mark);
   refuse_newer(db, steps.size());
   for (std::int64_t version = version_of(db); version < std::ssize(steps); ++version) {
     Transaction transaction(db);
     db.exec(steps[static_cast<std::size_t>(version)]);
-    db.exec("PRAGMA application_id = " + std::to_string(kApplication));
+    db.exec("PRAGMA application_id = " + std::to_string(mark));
     db.exec("PRAGMA user_version = " + std::to_string(version + 1));
     transaction.commit();
   }
 }
 
-void check_readable(Db& db) {
-  refuse_foreign(db);
-  refuse_newer(db, kMigrations.size());
-  if (version_of(db) == std::ssize(kMigrations)) return;
+void check_readable(Db& db, std::span<const std::string_view> steps, std::int64_t mark) {
+  refuse_foreign(db, mark);
+  refuse_newer(db, steps.size());
+  if (version_of(db) == std::ssize(steps)) return;
   throw std::runtime_error("database " + db.path() + ": has schema version " +
                            std::to_string(version_of(db)) + ", readers need version " +
-                           std::to_string(kMigrations.size()) +
+                           std::to_string(steps.size()) +
                            "; start the service once, it brings the file up to date");
 }
 
