@@ -179,6 +179,9 @@ http::Doors make_doors(House& house, boost::asio::io_context& loop, int index) {
     return rooms->pipeline.answer(query, sink);
   };
   doors.route = [rooms](const router::Query& query) { return rooms->pipeline.route(query); };
+  doors.explain = [rooms](const router::Query& query, const router::LoggedRoute& logged) {
+    return rooms->pipeline.explain(query, logged);
+  };
   doors.knows_expert = [&house](std::string_view name) {
     return house.roster.current()->find(name) != nullptr;
   };
@@ -254,12 +257,18 @@ router::Query read_query(const std::string& text, const std::string& model,
   return query;
 }
 
-int route(const Args& args, const std::string& text, const std::string& model) {
+int route(const Args& args, const std::string& text, const std::string& model, bool explained) {
   House house(settle(args, "warn"));
   boost::asio::io_context loop;
   Rooms rooms(loop, house, 0);
   const auto query = read_query(text, model, house.config.http);
-  std::cout << http::json_of(rooms.pipeline.route(query)).dump(2) << "\n";
+  const auto logged = rooms.pipeline.route(query);
+  if (!explained) {
+    std::cout << http::json_of(logged).dump(2) << "\n";
+    return 0;
+  }
+  for (const auto& sentence : rooms.pipeline.explain(query, logged).sentences)
+    std::cout << sentence << "\n";
   return 0;
 }
 
@@ -391,7 +400,10 @@ int main(int argc, char** argv) {
     command->add_option("text", text, "the question")->required();
     command->add_option("--model", model, "skillyard/POOL with its knobs, or an expert");
   }
-  routing->callback([&] { status = route(route_args, text, model); });
+  bool explained = false;
+  routing->add_flag("--explain", explained,
+                    "in sentences: evidence, what bound, what would change");
+  routing->callback([&] { status = route(route_args, text, model, explained); });
   asking->callback([&] { status = ask(ask_args, text, model); });
 
   router::add_commands(app, status);

@@ -3,6 +3,7 @@
 #include <charconv>
 #include <nlohmann/json.hpp>
 
+#include "http/model_name.h"
 #include "http/net_thread.h"
 #include "http/records.h"
 #include "http/route_json.h"
@@ -174,6 +175,13 @@ std::optional<store::Feedback> feedback_of(Session& session) {
   return feedback;
 }
 
+/// The route as it was decided; nothing when its bytes cannot be read.
+std::optional<router::LoggedRoute> route_of(const store::Decision& row) {
+  auto logged = router::decode_route(row.route);
+  if (logged) logged->route.policy_version = row.policy_version;  // kept in a column
+  return logged;
+}
+
 void say_unknown(Session& session) {
   fail(session, Fault::no_such_row, "id",
        "there is no decision `" + session.argument() + "` in the log");
@@ -210,7 +218,7 @@ asio::awaitable<void> show_decision(Session& session) {
   co_await records->ask(std::move(job));
   if (!decision) co_return say_unknown(session);
   Json body = json_of(*decision);
-  const auto route = router::decode_route(decision->row.route);
+  const auto route = route_of(decision->row);
   body["route"] = route ? json_of(*route) : Json();
   body["feedback"] = Json::array();
   for (const store::Feedback& row : feedback) {
@@ -219,6 +227,32 @@ asio::awaitable<void> show_decision(Session& session) {
                                 {"correct_answer", row.correct_answer},
                                 {"comment", row.comment}});
   }
+  session.response().body = text_of(body);
+}
+
+asio::awaitable<void> explain_decision(Session& session) {
+  Records* records = records_of(session);
+  if (records == nullptr) co_return;
+  std::optional<store::Stored> decision;
+  std::function<void(store::Reader&)> job = [&](store::Reader& reader) {
+    decision = find_decision(reader, records->journal(), session.argument());
+  };
+  co_await records->ask(std::move(job));
+  if (!decision) co_return say_unknown(session);
+  const store::Decision& row = decision->row;
+  const auto logged = route_of(row);
+  if (!logged) {
+    fail(session, Fault::no_such_row, "id",
+         "the route of this decision was not kept, or by a build that this one cannot read");
+    co_return;
+  }
+  router::Query query;
+  read_model_name(row.model,
+                  query);  // the knobs that stood in the name; refused names are not logged
+  query.text = row.text;
+  const auto explanation = session.thread().doors().explain(query, *logged);
+  Json body = {{"object", "skillyard.explanation"}, {"id", row.id}, {"route", json_of(*logged)}};
+  body["explanation"] = json_of(explanation);
   session.response().body = text_of(body);
 }
 

@@ -7,8 +7,9 @@ namespace http {
 
 class Session;
 
-boost::asio::awaitable<void> list_decisions(Session& session);  // GET /v1/decisions
-boost::asio::awaitable<void> show_decision(Session& session);   // GET /v1/decisions/{id}
-boost::asio::awaitable<void> take_feedback(Session& session);   // POST /v1/decisions/{id}/feedback
+boost::asio::awaitable<void> list_decisions(Session& session);    // GET /v1/decisions
+boost::asio::awaitable<void> show_decision(Session& session);     // GET /v1/decisions/{id}
+boost::asio::awaitable<void> explain_decision(Session& session);  // GET .../{id}/explain
+boost::asio::awaitable<void> take_feedback(Session& session);  // POST /v1/decisions/{id}/feedback
 
 }  // namespace http

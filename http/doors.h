@@ -12,6 +12,7 @@
 #include "aggregator/answer.h"
 #include "experts/expert.h"
 #include "router/decision.h"
+#include "router/explain.h"
 #include "router/query.h"
 
 namespace http {
@@ -35,6 +36,10 @@ struct Doors {
 
   /// The decision alone; asks nobody.
   std::function<router::LoggedRoute(const router::Query& query)> route;
+
+  /// Why a decision fell as it did; of the query what is still known.
+  std::function<router::Explanation(const router::Query& query, const router::LoggedRoute& logged)>
+      explain;
 
   std::function<bool(std::string_view name)> knows_expert;
   std::function<bool(std::string_view name)> knows_pool;  // "auto" included

@@ -54,4 +54,44 @@ Json json_of(const router::LoggedRoute& logged) {
           {"candidates", std::move(candidates)}};
 }
 
+Json json_of(const router::Explanation& e) {
+  Json skills = Json::array(), similar = Json::array(), rivals = Json::array(),
+       turns = Json::array();
+  for (const router::SkillEvidence& skill : e.skills) {
+    Json one = {{"skill", skill.skill}, {"share", skill.share}};
+    one["rate"] = skill.outcomes > 0 ? Json(skill.rate) : Json();
+    one["outcomes"] = skill.outcomes;
+    skills.push_back(std::move(one));
+  }
+  for (const router::SimilarQuery& query : e.similar) {
+    Json scores = Json::object();
+    for (std::size_t i = 0; i < e.compared.size(); ++i)
+      scores[e.compared[i]] = query.scores[i] >= 0 ? Json(query.scores[i]) : Json();
+    similar.push_back(
+        {{"id", query.id}, {"similarity", query.similarity}, {"scores", std::move(scores)}});
+  }
+  for (const router::Rival& rival : e.rivals) {
+    rivals.push_back({{"expert", rival.expert},
+                      {"p_correct", rival.p_correct},
+                      {"behind", rival.behind},
+                      {"p_correct_needed", rival.p_needed ? Json(*rival.p_needed) : Json()}});
+  }
+  for (const router::Turn& turn : e.turns)
+    turns.push_back({{"quality", turn.quality}, {"expert", turn.expert}});
+  return {{"chosen", e.chosen.empty() ? Json() : Json(e.chosen)},
+          {"bound_by", name_of(e.bound)},
+          {"bar", e.bound == router::Bound::bar ? Json(name_of(e.bar)) : Json()},
+          {"kept_from", e.kept_from.empty() ? Json() : Json(e.kept_from)},
+          {"margin", e.margin},
+          {"quality", e.quality},
+          {"policy_known", e.policy_known},
+          {"repeatable", e.repeatable},
+          {"text_known", e.text_known},
+          {"skills", std::move(skills)},
+          {"similar", std::move(similar)},
+          {"rivals", std::move(rivals)},
+          {"turns", std::move(turns)},
+          {"sentences", e.sentences}};
+}
+
 }  // namespace http

@@ -19,6 +19,8 @@ constexpr std::array kEndpoints = {
     Endpoint{.method = Method::get, .pattern = "/v1/decisions", .waits = list_decisions},
     Endpoint{.method = Method::get, .pattern = "/v1/decisions/{id}", .waits = show_decision},
     Endpoint{
+        .method = Method::get, .pattern = "/v1/decisions/{id}/explain", .waits = explain_decision},
+    Endpoint{
         .method = Method::post, .pattern = "/v1/decisions/{id}/feedback", .waits = take_feedback},
     Endpoint{.method = Method::get, .pattern = "/health/live", .plain = report_live},
     Endpoint{.method = Method::get, .pattern = "/health/ready", .plain = report_ready},

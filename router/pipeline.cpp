@@ -98,6 +98,12 @@ LoggedRoute Pipeline::route(const Query& query) {
   return named;
 }
 
+Explanation Pipeline::explain(const Query& query, const LoggedRoute& logged) {
+  const auto desk = desk_of(query);
+  refresh(*desk);
+  return router::explain(query, logged, *desk->policy, desk->view);
+}
+
 Pipeline::Decided Pipeline::decide_for(const Query& query) {
   const auto start = Clock::now();
   const auto desk = desk_of(query);

@@ -16,6 +16,7 @@
 #include "router/board.h"
 #include "router/decide.h"
 #include "router/decision.h"
+#include "router/explain.h"
 #include "router/features.h"
 #include "router/pool_view.h"
 #include "router/query.h"
@@ -35,6 +36,10 @@ class Pipeline {
 
   /// The decision alone, with its names; asks nobody and logs nothing.
   LoggedRoute route(const Query& query);
+
+  /// Why a decision fell as it did; `logged` came from route() or from the log, and of the query
+  /// what is still known (its pool or expert must be). Some hundred times the price of a decision.
+  Explanation explain(const Query& query, const LoggedRoute& logged);
 
   bool knows_pool(std::string_view name);
   std::uint64_t policy_version();

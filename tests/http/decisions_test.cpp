@@ -56,6 +56,15 @@ struct Log {
   static Doors doors(Records* records) {
     Doors doors = pong_doors();
     doors.records = records;
+    // Shows what of the query reaches the router.
+    doors.explain = [](const router::Query& query, const router::LoggedRoute& logged) {
+      router::Explanation made;
+      made.chosen = logged.experts.front();
+      made.quality = static_cast<float>(query.knobs.quality.value_or(1));
+      made.text_known = !query.text.empty();
+      made.sentences = {"because <of> it"};
+      return made;
+    };
     return doors;
   }
 };
@@ -69,6 +78,32 @@ nlohmann::json body(const Reply& reply) {
 }
 
 }  // namespace
+
+TEST(Decisions, are_explained) {
+  Log log("explained");
+  store::Decision row = decision("dec_1", "alpha");
+  row.model = "skillyard/auto@q0.25";
+  row.policy_version = 7;
+  log.journal.put(std::move(row));
+  store::Decision bare = decision("dec_2", "beta");
+  bare.route = "?";
+  log.journal.put(std::move(bare));
+  Client client(log.rig.port());
+  const Reply reply = client.ask(get("/v1/decisions/dec_1/explain"));
+  ASSERT_EQ(reply.status, 200) << reply.body;
+  const auto json = body(reply);
+  EXPECT_EQ(json["object"], "skillyard.explanation");
+  EXPECT_EQ(json["id"], "dec_1");
+  EXPECT_EQ(json["route"]["reason"], "guarded");
+  EXPECT_EQ(json["route"]["policy_version"], 7);
+  EXPECT_EQ(json["explanation"]["chosen"], "alpha");
+  EXPECT_EQ(json["explanation"]["quality"], 0.25);
+  EXPECT_EQ(json["explanation"]["text_known"], false);
+  EXPECT_EQ(json["explanation"]["sentences"][0], "because <of> it");
+  EXPECT_EQ(client.ask(get("/v1/decisions/dec_2/explain")).status, 404);
+  EXPECT_EQ(client.ask(get("/v1/decisions/dec_9/explain")).status, 404);
+  EXPECT_EQ(client.ask("POST" + get("/v1/decisions/dec_1/explain").substr(3)).status, 405);
+}
 
 TEST(Decisions, are_shown_listed_and_commented) {
   Log log("decisions");
