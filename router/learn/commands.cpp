@@ -3,24 +3,29 @@
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
+#include <charconv>
+#include <fstream>
 #include <iostream>
 #include <memory>
 
 #include "router/learn/gate_expression.h"
+#include "router/learn/log_value.h"
+#include "router/learn/probes.h"
 #include "router/learn/report.h"
 
 namespace router {
 namespace {
 
-/// Progress on a terminal, nothing in a pipe.
-void show_progress(const std::string& stage, double done) {
-  if (isatty(STDERR_FILENO) == 0) return;
-  constexpr int kWidth = 24;
-  const int filled = static_cast<int>(done * kWidth);
-  std::cerr << "\r\033[K[" << std::string(static_cast<std::size_t>(filled), '#')
-            << std::string(static_cast<std::size_t>(kWidth - filled), ' ') << "] "
-            << static_cast<int>(done * 100) << "% " << stage << (done >= 1 ? "\r\033[K" : "")
-            << std::flush;
+/// TAG=SHARE
+std::pair<std::string, double> split_threshold(const std::string& text) {
+  const std::size_t sign = text.find_last_of('=');
+  double share = -1;
+  if (sign != std::string::npos && sign > 0)
+    std::from_chars(text.data() + sign + 1, text.data() + text.size(), share);
+  if (!(share >= 0 && share <= 1))
+    throw std::runtime_error("--pass-tag: `" + text +
+                             "` must be TAG=SHARE with a share from 0 to 1");
+  return {text.substr(0, sign), share};
 }
 
 void add_train(CLI::App& app) {
@@ -45,8 +50,20 @@ void add_train(CLI::App& app) {
 /// What `evaluate` takes beside the options of evaluate().
 struct EvaluateArgs {
   EvaluateOptions options;
-  std::string policy, part = "all", gate;
+  std::string policy, part = "all", gate, log;
 };
+
+/// The policy's value on the service's own log.
+int run_log_value(const EvaluateArgs& args) {
+  LogValueOptions options;
+  options.log = args.log;
+  options.seed = args.options.seed;
+  options.progress = show_progress;
+  const LogValueReport report = value_log(*load_policy(args.policy), options);
+  print(report, std::cout);
+  if (!args.options.json.empty()) write_file(args.options.json, to_json(report));
+  return report.value.identifiable ? 0 : 1;
+}
 
 int run_evaluate(EvaluateArgs& args) {
   args.options.held_out_part = args.part == "test";
@@ -66,7 +83,11 @@ void add_evaluate(CLI::App& app, int& status) {
   auto& options = args->options;
   auto* command =
       app.add_subcommand("evaluate", "judge a policy on outcomes that it was not trained on");
-  command->add_option("--outcomes", options.files, "JSON Lines, gzip allowed")->required();
+  auto* outcomes = command->add_option("--outcomes", options.files, "JSON Lines, gzip allowed");
+  auto* log = command->add_option("--log", args->log,
+                                  "instead of outcomes: the service's database; values the policy "
+                                  "by the logged propensities, exits 1 where it cannot");
+  outcomes->excludes(log);
   command->add_option("--policy", args->policy)->required();
   command->add_option("--experts,--pool", options.experts, "only these may be chosen")
       ->delimiter(',');
@@ -90,14 +111,65 @@ void add_evaluate(CLI::App& app, int& status) {
   command->add_option("--picks", options.picks, "one line per row: the choice and its estimates");
   command->add_flag("--allow-overlap", options.allow_overlap,
                     "judge rows that the policy was trained on");
-  command->callback([args, &status] { status = run_evaluate(*args); });
+  command->callback([args, &status] {
+    if (args->log.empty() && args->options.files.empty())
+      throw std::runtime_error("evaluate needs --outcomes FILES, or --log DATABASE");
+    status = args->log.empty() ? run_evaluate(*args) : run_log_value(*args);
+  });
+}
+
+void add_probes(CLI::App& app, int& status) {
+  struct ProbeArgs {
+    std::string file, policy, json;
+    std::vector<std::string> tag_pass_min;
+    ProbeOptions options;
+  };
+
+  auto args = std::make_shared<ProbeArgs>();
+  auto* command =
+      app.add_subcommand("probes", "route unit tests: queries with the expected choice");
+  command->add_option("file", args->file, "JSON Lines: query, skill, expert, not_expert, tags")
+      ->required();
+  command->add_option("--policy", args->policy)->required();
+  command->add_option("--experts,--pool", args->options.experts, "only these may be chosen")
+      ->delimiter(',');
+  command->add_option("--tag", args->options.tags, "only probes with one of these")->delimiter(',');
+  command->add_option("--pass", args->options.pass_min, "share of the probes that must pass [1]")
+      ->check(CLI::Range(0.0, 1.0));
+  command->add_option("--pass-tag", args->tag_pass_min, "TAG=SHARE that must pass")->delimiter(',');
+  command->add_option("--json", args->json);
+  command->callback([args, &status] {
+    for (const std::string& text : args->tag_pass_min) {
+      const auto [tag, share] = split_threshold(text);
+      args->options.tag_pass_min[tag] = share;
+    }
+    std::ifstream in(args->file, std::ios::binary);
+    if (!in) throw std::runtime_error("cannot open the probes " + args->file);
+    const auto probes = read_probes(in, args->file);
+    const ProbeReport report = run_probes(*load_policy(args->policy), probes, args->options);
+    print(report, probes, std::cout);
+    if (!args->json.empty()) write_file(args->json, to_json(report, probes));
+    status = report.ok() ? 0 : 1;
+  });
 }
 
 }  // namespace
 
+void show_progress(const std::string& stage, double done) {
+  if (isatty(STDERR_FILENO) == 0) return;
+  constexpr int kWidth = 24;
+  const int filled = static_cast<int>(done * kWidth);
+  std::cerr << "\r\033[K[" << std::string(static_cast<std::size_t>(filled), '#')
+            << std::string(static_cast<std::size_t>(kWidth - filled), ' ') << "] "
+            << static_cast<int>(done * 100) << "% " << stage << (done >= 1 ? "\r\033[K" : "")
+            << std::flush;
+}
+
 void add_commands(CLI::App& app, int& status) {
   add_train(app);
   add_evaluate(app, status);
+  add_policy_commands(app, status);
+  add_probes(app, status);
 }
 
 }  // namespace router

@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <chrono>
 #include <cmath>
-#include <fstream>
 #include <nlohmann/json.hpp>
 #include <numeric>
 #include <stdexcept>
@@ -212,14 +211,6 @@ void compare_choices(const std::vector<Play>& plays, EvaluateReport& report) {
   }
 }
 
-void write_file(const std::string& path, const std::string& bytes) {
-  if (path.empty()) return;
-  std::ofstream out(path, std::ios::binary);
-  out << bytes;
-  if (!out.flush())
-    throw std::runtime_error("cannot write " + path + ": is there such a folder, and room?");
-}
-
 std::string picks_of(const Trial& trial) {
   std::string out;
   const Table& table = trial.table;
@@ -290,10 +281,10 @@ EvaluateReport evaluate(const Policy& policy, const EvaluateOptions& options) {
       static_cast<double>(trial.rows());
   report.seconds =
       std::chrono::duration<double>(std::chrono::steady_clock::now() - started).count();
-  write_file(options.json, options.json.empty() ? "" : to_json(report));
-  write_file(options.csv, options.csv.empty() ? "" : to_csv(report));
-  write_file(options.html, options.html.empty() ? "" : to_html(report));
-  write_file(options.picks, options.picks.empty() ? "" : picks_of(trial));
+  if (!options.json.empty()) write_file(options.json, to_json(report));
+  if (!options.csv.empty()) write_file(options.csv, to_csv(report));
+  if (!options.html.empty()) write_file(options.html, to_html(report));
+  if (!options.picks.empty()) write_file(options.picks, picks_of(trial));
   progress("done", 1);
   return report;
 }

@@ -1,9 +1,11 @@
 #include "router/learn/report.h"
 
+#include <fstream>
 #include <iomanip>
 #include <nlohmann/json.hpp>
 #include <ostream>
 #include <sstream>
+#include <stdexcept>
 
 namespace router {
 namespace {
@@ -61,6 +63,13 @@ Json row_json(const PolicyRow& row) {
 }
 
 }  // namespace
+
+void write_file(const std::string& path, const std::string& bytes) {
+  std::ofstream out(path, std::ios::binary);
+  out << bytes;
+  if (!out.flush())
+    throw std::runtime_error("cannot write " + path + ": is there such a folder, and room?");
+}
 
 std::string to_json(const EvaluateReport& report) {
   Json out;

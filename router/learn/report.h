@@ -9,6 +9,9 @@
 
 namespace router {
 
+/// Throws std::runtime_error when the disk refuses.
+void write_file(const std::string& path, const std::string& bytes);
+
 /// {"rows":N,"policies":{NAME:{"score","cost","gain":[mean,lo,hi],"shares",...}}, ...}
 std::string to_json(const EvaluateReport& report);
 

@@ -12,6 +12,7 @@
 
 #include "router/learn/baselines.h"
 #include "router/learn/gate_expression.h"
+#include "router/learn/policy_diff.h"
 #include "router/learn/report.h"
 #include "router/learn/train.h"
 
@@ -130,6 +131,31 @@ TEST_F(Judged, RegretIsTheDistanceToTheOracle) {
   // Binary outcomes: every row with a regret loses one.
   EXPECT_NEAR(static_cast<double>(report.near_misses.lost), regret, 1e-6);
   EXPECT_LE(report.near_misses.near, report.near_misses.lost);
+}
+
+// The replay of two policies against two evaluations of the same rows.
+TEST_F(Judged, DiffAgreesWithTwoEvaluations) {
+  TrainOptions fewer;
+  fewer.files = judging.files;
+  fewer.share = 0.6;
+  fewer.limit = 60;
+  PolicyPtr small;
+  train(fewer, &small);
+  const PolicyDiff diff = diff_policies(*small, *policy, judging);
+  ASSERT_TRUE(diff.replay);
+  EXPECT_NEAR(diff.replay->after, report.row("policy").score, 1e-9);
+  EXPECT_NEAR(diff.replay->before, evaluate(*small, judging).row("policy").score, 1e-9);
+  EXPECT_NEAR(diff.replay->gain.mean, diff.replay->after - diff.replay->before, 1e-9);
+  EXPECT_EQ(diff.replay->rows, report.rows);
+  for (std::size_t e = 0; e < diff.replay->experts.size(); ++e) {
+    const auto& shares = report.row("policy").shares;
+    const auto share = shares.find(diff.replay->experts[e]);
+    EXPECT_NEAR(diff.replay->share_after[e], share == shares.end() ? 0 : share->second, 1e-9);
+  }
+  const PolicyDiff none = diff_policies(*policy, *policy, judging);
+  EXPECT_EQ(none.replay->same, 1);
+  EXPECT_EQ(none.replay->worse(1), 0u);
+  EXPECT_TRUE(none.changes.empty());
 }
 
 TEST_F(Judged, SameSeedSameBytes) {

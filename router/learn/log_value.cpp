@@ -1,0 +1,310 @@
+#include "router/learn/log_value.h"
+
+#include <algorithm>
+#include <cmath>
+#include <iomanip>
+#include <nlohmann/json.hpp>
+#include <ostream>
+#include <stdexcept>
+#include <unordered_map>
+
+#include "router/decide.h"
+#include "router/decision.h"
+#include "router/guard.h"
+#include "store/reader.h"
+
+namespace router {
+namespace {
+
+constexpr std::size_t kDecisionsMax = 500'000;
+constexpr int kPageRows = 1'000;
+constexpr int kResamples = 1'000;
+
+std::uint64_t step(std::uint64_t& state) {
+  state += 0x9E3779B97F4A7C15ull;
+  std::uint64_t x = state;
+  x = (x ^ (x >> 30)) * 0xBF58476D1CE4E5B9ull;
+  x = (x ^ (x >> 27)) * 0x94D049BB133111EBull;
+  return x ^ (x >> 31);
+}
+
+double weight_of(const LoggedChoice& row) {
+  return row.same ? std::min(kWeightMax, 1 / std::max(row.propensity, 1e-9)) : 0;
+}
+
+/// Bootstrap of a ratio of sums; a resample without a match repeats the point estimate.
+Interval bootstrap_ratio(const std::vector<double>& top, const std::vector<double>& bottom,
+                         std::uint64_t seed) {
+  double t = 0, b = 0;
+  for (std::size_t i = 0; i < top.size(); ++i) t += top[i], b += bottom[i];
+  Interval out;
+  if (b <= 0) return out;
+  out.mean = t / b;
+  std::vector<double> draws;
+  for (int k = 0; k < kResamples; ++k) {
+    t = b = 0;
+    for (std::size_t i = 0; i < top.size(); ++i) {
+      const auto at =
+          static_cast<std::size_t>((static_cast<unsigned __int128>(step(seed)) * top.size()) >> 64);
+      t += top[at], b += bottom[at];
+    }
+    draws.push_back(b > 0 ? t / b : out.mean);
+  }
+  std::sort(draws.begin(), draws.end());
+  out.lo = draws[kResamples / 40];
+  out.hi = draws[kResamples - 1 - kResamples / 40];
+  return out;
+}
+
+/// Weighted mean of everything that was said about a decision's answer.
+struct Grade {
+  double sum = 0, weight = 0;
+
+  void add(double score, double by) { sum += score * by, weight += by; }
+};
+
+std::unordered_map<std::string, Grade> read_grades(store::Reader& reader) {
+  std::unordered_map<std::string, Grade> grades;
+  for (std::int64_t place = 0;;) {
+    const store::FeedbackPage page = reader.feedback_after(place, kPageRows);
+    for (const store::Feedback& row : page.rows) grades[row.decision_id].add(row.score, 1);
+    if (page.rows.empty()) break;
+    place = page.last;
+  }
+  for (std::int64_t place = 0;;) {
+    const store::OutcomePage page = reader.outcomes_after(place, kPageRows);
+    for (const store::Outcome& row : page.rows)
+      if (!row.decision_id.empty()) grades[row.decision_id].add(row.score, row.weight);
+    if (page.rows.empty()) break;
+    place = page.last;
+  }
+  return grades;
+}
+
+/// The pool as it was for one decision: its candidates, by the bars of the log.
+PoolView pool_of(const LoggedRoute& logged) {
+  PoolView pool;
+  for (const Candidate& candidate : logged.route.candidates) {
+    pool.experts.emplace_back();
+    pool.experts.back().name = logged.experts[candidate.expert];
+    pool.experts.back().healthy = candidate.bar == Bar::none;
+  }
+  return pool;
+}
+
+/// Binds a policy to the pools that occur, each once: binding replays the policy's memory.
+class Targets {
+ public:
+  explicit Targets(const Policy& policy) : policy_(policy) {}
+
+  /// The logged candidate that the policy would have chosen; nullptr: none of them.
+  const Candidate* choose(const LoggedRoute& logged, const std::string& text) {
+    PoolView& pool = bound(logged);
+    for (std::size_t i = 0; i < pool.experts.size(); ++i)
+      pool.experts[i].healthy = logged.route.candidates[i].bar == Bar::none;
+    extractor_.extract(text, features_);
+    decide(Query{}, features_, policy_, pool, scratch_, route_);
+    if (route_.eligible() == 0) return nullptr;
+    return &logged.route.candidates[route_.candidates.front().expert];
+  }
+
+ private:
+  PoolView& bound(const LoggedRoute& logged) {
+    std::string key;
+    for (const Candidate& candidate : logged.route.candidates)
+      key += logged.experts[candidate.expert] + '\n';
+    const auto [at, fresh] = pools_.try_emplace(key);
+    if (fresh) {
+      at->second = pool_of(logged);
+      bind(policy_, at->second);
+    }
+    return at->second;
+  }
+
+  const Policy& policy_;
+  std::unordered_map<std::string, PoolView> pools_;
+  Extractor extractor_;
+  Features features_;
+  DecideScratch scratch_;
+  Route route_;
+};
+
+/// Candidates in one order whatever was chosen, so that equal pools are bound once.
+void sort_by_name(LoggedRoute& logged, std::string& chosen, Candidate& chosen_terms) {
+  chosen = logged.experts[logged.route.candidates.front().expert];
+  chosen_terms = logged.route.candidates.front();
+  std::sort(logged.route.candidates.begin(), logged.route.candidates.end(),
+            [&](const Candidate& a, const Candidate& b) {
+              return logged.experts[a.expert] < logged.experts[b.expert];
+            });
+}
+
+void take_decision(const store::Stored& stored,
+                   const std::unordered_map<std::string, Grade>& grades, Targets& targets,
+                   LogValueReport& report, std::vector<LoggedChoice>& rows) {
+  const store::Decision& row = stored.row;
+  if (row.pool.empty()) return;  // the client named its expert: nothing was decided
+  ++report.decisions;
+  const auto grade = grades.find(row.id);
+  if (grade == grades.end() || grade->second.weight <= 0) {
+    ++report.ungraded;
+    return;
+  }
+  if (row.text.empty()) {
+    ++report.without_text;
+    return;
+  }
+  auto logged = decode_route(row.route);
+  if (!logged || logged->route.eligible() == 0) {
+    ++report.unreadable;
+    return;
+  }
+  std::string chosen;
+  Candidate terms;
+  sort_by_name(*logged, chosen, terms);
+  const Candidate* target = targets.choose(*logged, row.text);
+  if (target == nullptr) {
+    ++report.unknown;
+    return;
+  }
+  LoggedChoice choice;
+  choice.same = logged->experts[target->expert] == chosen;
+  choice.propensity = std::clamp(row.propensity, 0.0, 1.0);
+  choice.supported = choice.same || choice.propensity < 1;
+  choice.reward = grade->second.sum / grade->second.weight;
+  if (terms.p_correct > 0) choice.q_logged = terms.p_correct;
+  if (target->p_correct > 0) choice.q_target = target->p_correct;
+  rows.push_back(choice);
+}
+
+std::string why_empty(const LogValueReport& report) {
+  if (report.decisions == 0) return "the log has no decision of the router";
+  if (report.ungraded == report.decisions)
+    return "none of the " + std::to_string(report.decisions) +
+           " decisions was graded: POST /v1/decisions/{id}/feedback says what came of them";
+  if (report.without_text > 0)
+    return "the graded decisions were logged without their text, so another policy cannot read "
+           "them: set store.keep_text";
+  return "no graded decision can be decided again by this policy: it knows none of their experts";
+}
+
+}  // namespace
+
+LogValue value_choices(const std::vector<LoggedChoice>& rows, std::uint64_t seed) {
+  LogValue out;
+  out.rows = rows.size();
+  std::vector<double> top, bottom, robust, gains;
+  double weights = 0, squares = 0, supported_low = 0;
+  for (const LoggedChoice& row : rows) {
+    out.logged += row.reward / static_cast<double>(rows.size());
+    if (!row.supported) {
+      ++out.unsupported;
+      continue;
+    }
+    const double weight = weight_of(row);
+    out.matched += row.same;
+    out.clipped += row.same && 1 / std::max(row.propensity, 1e-9) > kWeightMax;
+    weights += weight, squares += weight * weight;
+    top.push_back(weight * row.reward);
+    bottom.push_back(weight);
+    robust.push_back(row.q_target + weight * (row.reward - row.q_logged));
+    gains.push_back(robust.back() - row.reward);
+    supported_low += robust.back();
+  }
+  out.identifiable = out.matched > 0 && out.unsupported == 0;
+  out.snips = bootstrap_ratio(top, bottom, seed);
+  out.doubly_robust = bootstrap_mean(robust, seed);
+  out.gain = bootstrap_mean(gains, seed);
+  out.effective_rows = squares > 0 ? weights * weights / squares : 0;
+  if (!rows.empty()) {
+    const double n = static_cast<double>(rows.size());
+    out.lowest = supported_low / n;
+    out.highest = (supported_low + static_cast<double>(out.unsupported)) / n;
+  }
+  return out;
+}
+
+LogValueReport value_log(const Policy& policy, const LogValueOptions& options) {
+  const auto progress = [&](const char* stage, double done) {
+    if (options.progress) options.progress(stage, done);
+  };
+  store::Reader reader(options.log);
+  progress("read the grades", 0);
+  const auto grades = read_grades(reader);
+  LogValueReport report;
+  report.policy_version = policy.version;
+  std::vector<LoggedChoice> rows;
+  Targets targets(policy);
+  store::DecisionFilter filter;
+  filter.since_us = options.since_us;
+  filter.limit = kPageRows;
+  const double total = static_cast<double>(std::max<std::int64_t>(1, reader.counts().decisions));
+  for (std::size_t seen = 0; seen < kDecisionsMax;) {
+    const store::DecisionPage page = reader.decisions(filter);
+    for (const store::Stored& stored : page.rows)
+      take_decision(stored, grades, targets, report, rows);
+    seen += page.rows.size();
+    progress("decide again", std::min(0.9, static_cast<double>(seen) / total));
+    if (page.next.empty()) break;
+    filter.before = page.next;
+  }
+  if (rows.empty()) throw std::runtime_error(options.log + ": " + why_empty(report));
+  report.value = value_choices(rows, options.seed);
+  progress("done", 1);
+  return report;
+}
+
+std::string to_json(const LogValueReport& report) {
+  using Json = nlohmann::ordered_json;
+  const LogValue& value = report.value;
+  const auto interval = [](const Interval& of) { return Json{of.mean, of.lo, of.hi}; };
+  const Json out = {{"policy_version", std::to_string(report.policy_version)},
+                    {"decisions", report.decisions},
+                    {"ungraded", report.ungraded},
+                    {"without_text", report.without_text},
+                    {"unreadable", report.unreadable},
+                    {"unknown", report.unknown},
+                    {"rows", value.rows},
+                    {"matched", value.matched},
+                    {"unsupported", value.unsupported},
+                    {"identifiable", value.identifiable},
+                    {"effective_rows", value.effective_rows},
+                    {"clipped", value.clipped},
+                    {"logged", value.logged},
+                    {"snips", interval(value.snips)},
+                    {"doubly_robust", interval(value.doubly_robust)},
+                    {"gain", interval(value.gain)},
+                    {"bounds", {value.lowest, value.highest}}};
+  return out.dump(1) + "\n";
+}
+
+void print(const LogValueReport& report, std::ostream& out) {
+  const LogValue& value = report.value;
+  const auto tell = [&](const char* what, const Interval& of) {
+    out << what << 100 * of.mean << "% (95% " << 100 * of.lo << " to " << 100 * of.hi << ")\n";
+  };
+  out << report.decisions << " routed decisions, " << value.rows << " of them graded and readable ("
+      << report.ungraded << " without a grade, " << report.without_text << " without text, "
+      << report.unreadable + report.unknown << " that this policy cannot decide)\n"
+      << std::fixed << std::setprecision(2) << "what was done scored      " << 100 * value.logged
+      << "%\n";
+  if (value.matched == 0) {
+    out << "NOT IDENTIFIABLE: the policy never chooses what was chosen, so the log says nothing "
+           "about it; let the service explore\n";
+    return;
+  }
+  tell("this policy, SNIPS        ", value.snips);
+  tell("this policy, doubly robust ", value.doubly_robust);
+  tell("gain, doubly robust        ", value.gain);
+  out << value.matched << " rows with the same choice, worth " << std::setprecision(1)
+      << value.effective_rows << " unweighted ones; " << value.clipped << " weights clipped at "
+      << kWeightMax << "\n";
+  if (value.identifiable) return;
+  out << "NOT IDENTIFIABLE on " << value.unsupported
+      << " rows: another expert had probability 1 there, so the figures above are for the other "
+         "rows only; over all rows the value lies between "
+      << std::setprecision(2) << 100 * value.lowest << "% and " << 100 * value.highest
+      << "%. Let the service explore to close the gap\n";
+}
+
+}  // namespace router
