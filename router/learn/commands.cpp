@@ -9,6 +9,7 @@
 #include <memory>
 
 #include "router/learn/gate_expression.h"
+#include "router/learn/learn_log.h"
 #include "router/learn/log_value.h"
 #include "router/learn/probes.h"
 #include "router/learn/report.h"
@@ -118,6 +119,23 @@ void add_evaluate(CLI::App& app, int& status) {
   });
 }
 
+void add_learn(CLI::App& app, int& status) {
+  auto options = std::make_shared<LearnOptions>();
+  auto* command = app.add_subcommand(
+      "learn", "fold graded decisions of the log into a new policy, if it is not worse");
+  command->add_option("--log", options->log, "the service's database")->required();
+  command->add_option("--policy", options->policy, "the policy that serves now")->required();
+  command->add_option("--outcomes", options->files, "the files that it was trained on")->required();
+  command->add_option("--out", options->out, "the new policy")->required();
+  command->add_option("--rows", options->rows, "keep the log's rows as an outcome file");
+  command->callback([options, &status] {
+    options->progress = show_progress;
+    const LearnReport report = learn_from_log(*options);
+    print(report, std::cout);
+    status = report.promoted ? 0 : 1;
+  });
+}
+
 void add_probes(CLI::App& app, int& status) {
   struct ProbeArgs {
     std::string file, policy, json;
@@ -170,6 +188,7 @@ void add_commands(CLI::App& app, int& status) {
   add_evaluate(app, status);
   add_policy_commands(app, status);
   add_probes(app, status);
+  add_learn(app, status);
 }
 
 }  // namespace router

@@ -1,4 +1,4 @@
-// The commands that need nothing but the router: train, evaluate, policy, probes.
+// The commands that need nothing but the router: train, evaluate, policy, probes, learn.
 #pragma once
 
 #include <string>

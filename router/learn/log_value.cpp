@@ -11,13 +11,11 @@
 #include "router/decide.h"
 #include "router/decision.h"
 #include "router/guard.h"
-#include "store/reader.h"
+#include "router/learn/log_rows.h"
 
 namespace router {
 namespace {
 
-constexpr std::size_t kDecisionsMax = 500'000;
-constexpr int kPageRows = 1'000;
 constexpr int kResamples = 1'000;
 
 std::uint64_t step(std::uint64_t& state) {
@@ -54,31 +52,6 @@ Interval bootstrap_ratio(const std::vector<double>& top, const std::vector<doubl
   out.lo = draws[kResamples / 40];
   out.hi = draws[kResamples - 1 - kResamples / 40];
   return out;
-}
-
-/// Weighted mean of everything that was said about a decision's answer.
-struct Grade {
-  double sum = 0, weight = 0;
-
-  void add(double score, double by) { sum += score * by, weight += by; }
-};
-
-std::unordered_map<std::string, Grade> read_grades(store::Reader& reader) {
-  std::unordered_map<std::string, Grade> grades;
-  for (std::int64_t place = 0;;) {
-    const store::FeedbackPage page = reader.feedback_after(place, kPageRows);
-    for (const store::Feedback& row : page.rows) grades[row.decision_id].add(row.score, 1);
-    if (page.rows.empty()) break;
-    place = page.last;
-  }
-  for (std::int64_t place = 0;;) {
-    const store::OutcomePage page = reader.outcomes_after(place, kPageRows);
-    for (const store::Outcome& row : page.rows)
-      if (!row.decision_id.empty()) grades[row.decision_id].add(row.score, row.weight);
-    if (page.rows.empty()) break;
-    place = page.last;
-  }
-  return grades;
 }
 
 /// The pool as it was for one decision: its candidates, by the bars of the log.
@@ -139,8 +112,7 @@ void sort_by_name(LoggedRoute& logged, std::string& chosen, Candidate& chosen_te
             });
 }
 
-void take_decision(const store::Stored& stored,
-                   const std::unordered_map<std::string, Grade>& grades, Targets& targets,
+void take_decision(const store::Stored& stored, const Grades& grades, Targets& targets,
                    LogValueReport& report, std::vector<LoggedChoice>& rows) {
   const store::Decision& row = stored.row;
   if (row.pool.empty()) return;  // the client named its expert: nothing was decided
@@ -171,7 +143,7 @@ void take_decision(const store::Stored& stored,
   choice.same = logged->experts[target->expert] == chosen;
   choice.propensity = std::clamp(row.propensity, 0.0, 1.0);
   choice.supported = choice.same || choice.propensity < 1;
-  choice.reward = grade->second.sum / grade->second.weight;
+  choice.reward = grade->second.mean();
   if (terms.p_correct > 0) choice.q_logged = terms.p_correct;
   if (target->p_correct > 0) choice.q_target = target->p_correct;
   rows.push_back(choice);
@@ -235,19 +207,10 @@ LogValueReport value_log(const Policy& policy, const LogValueOptions& options) {
   report.policy_version = policy.version;
   std::vector<LoggedChoice> rows;
   Targets targets(policy);
-  store::DecisionFilter filter;
-  filter.since_us = options.since_us;
-  filter.limit = kPageRows;
-  const double total = static_cast<double>(std::max<std::int64_t>(1, reader.counts().decisions));
-  for (std::size_t seen = 0; seen < kDecisionsMax;) {
-    const store::DecisionPage page = reader.decisions(filter);
-    for (const store::Stored& stored : page.rows)
-      take_decision(stored, grades, targets, report, rows);
-    seen += page.rows.size();
-    progress("decide again", std::min(0.9, static_cast<double>(seen) / total));
-    if (page.next.empty()) break;
-    filter.before = page.next;
-  }
+  read_decisions(
+      reader, options.since_us,
+      [&](const store::Stored& stored) { take_decision(stored, grades, targets, report, rows); },
+      [&](double done) { progress("decide again", 0.9 * done); });
   if (rows.empty()) throw std::runtime_error(options.log + ": " + why_empty(report));
   report.value = value_choices(rows, options.seed);
   progress("done", 1);

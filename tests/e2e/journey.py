@@ -68,6 +68,10 @@ def main():
         decision = headers["x-skillyard-decision"]
         status, _, logged = served.ask("GET", f"/v1/decisions/{decision}")
         assert status == 200 and logged["id"] == decision, (status, logged)
+        status, _, why = served.ask("GET", f"/v1/decisions/{decision}/explain")
+        explained = why["explanation"]
+        assert status == 200 and explained["policy_known"] and explained["repeatable"], why
+        assert explained["chosen"] == logged["route"]["experts"][0] and explained["skills"], why
         code = served.stop()
     upstream.shutdown()
     print(f"rows over HTTP        {sent}")

@@ -134,6 +134,8 @@ def test_a_logged_decision_survives_kill_nine():
         assert len(acknowledged) == 30
         status, _, body = served.ask("POST", f"/v1/decisions/{acknowledged[0]}/feedback", {"score": 1})
         assert status in (200, 201, 202), body
+        status, _, why = served.ask("GET", f"/v1/decisions/{acknowledged[0]}/explain")
+        assert status == 200 and why["explanation"]["chosen"] == "echo" and why["explanation"]["sentences"], why
         served.process.kill()
         served.process.wait()
         with service.Service(args, env=QUIET, data=served.data) as again:

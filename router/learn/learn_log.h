@@ -1,0 +1,46 @@
+// Learning from the log: graded decisions become further training rows, the new policy is compared
+// with the old one by replay, and only written when it passes.
+//
+// Both are trained with the old policy's split, so the rows that it left out of the outcome files
+// judge both. The gate: the lower end of the gain's interval is above kLearnLossMax, and no skill
+// of 100 rows is significantly worse. The same log, files and program give the same bytes.
+#pragma once
+
+#include <functional>
+#include <iosfwd>
+#include <string>
+#include <vector>
+
+#include "router/learn/policy_diff.h"
+#include "router/learn/train.h"
+
+namespace router {
+
+inline constexpr double kLearnLossMax = 0.005;  // half a point
+inline constexpr std::size_t kLearnSkillRowsMin = 100;
+
+struct LearnOptions {
+  std::string log;                 // the service's database
+  std::string policy;              // the one that serves now
+  std::vector<std::string> files;  // the outcome files that it was trained on
+  std::string out;                 // the new policy, written only when it passes
+  std::string rows;  // where to keep the log's rows as an outcome file; empty: nowhere
+  std::function<void(const std::string& stage, double done)> progress;
+};
+
+struct LearnReport {
+  std::size_t graded = 0;    // decisions of the log that became rows
+  std::size_t left_out = 0;  // graded ones without text, or answered by an expert not in the policy
+  TrainReport trained;
+  PolicyDiff diff;
+  bool promoted = false;
+  std::string why;  // the comparison that decided, with its numbers
+};
+
+/// Throws std::runtime_error: the log or a file cannot be read, nothing in the log was graded, or
+/// the old policy was trained on every row, so that none is left to compare on.
+LearnReport learn_from_log(const LearnOptions& options);
+
+void print(const LearnReport& report, std::ostream& out);
+
+}  // namespace router
