@@ -152,6 +152,7 @@ router::PoolOptions read_pool(Section& in) {
   in.read("experts", out.experts);
   in.read("default", out.default_expert);
   in.read("fallbacks_max", out.fallbacks_max, 0, 16);
+  in.read("explore", out.explore, 0, 1);
   return out;
 }
 

@@ -145,6 +145,7 @@ std::shared_ptr<Pipeline::Desk> Pipeline::make_desk(const Rules& rules, const Po
   auto desk = std::make_shared<Desk>();
   desk->policy = rules.policy;
   desk->fallbacks_max = pool.fallbacks_max;
+  desk->view.explore = pool.explore;
   for (const auto& expert : pool_.describe()) {
     const auto& options = *expert.options;
     PoolExpert member;

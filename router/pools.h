@@ -20,6 +20,8 @@ struct PoolOptions {
   std::vector<std::string> experts;  // empty: every expert
   std::string default_expert;        // asked when nothing better is known; empty: the first one
   int fallbacks_max = 2;             // further experts that may be asked after one failed
+  double explore = 0;  // share of the queries that go to a random eligible expert; the probability
+                       // is logged, and `evaluate --log` needs it
 };
 
 }  // namespace router

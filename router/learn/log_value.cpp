@@ -253,7 +253,7 @@ void print(const LogValueReport& report, std::ostream& out) {
       << "%\n";
   if (value.matched == 0) {
     out << "NOT IDENTIFIABLE: the policy never chooses what was chosen, so the log says nothing "
-           "about it; let the service explore\n";
+           "about it; let the service explore (pools: \"explore\": 0.05)\n";
     return;
   }
   tell("this policy, SNIPS        ", value.snips);

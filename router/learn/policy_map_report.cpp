@@ -11,6 +11,9 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
+constexpr double kGainPrinted = 5e-5;  // half of the last digit
+constexpr double kSharePrinted = 0.005;
+
 /// JSON has no infinity: an expert that alone serves a skill.
 Json number(double value) {
   return std::isfinite(value) ? Json(value) : Json("infinite");
@@ -120,7 +123,13 @@ void print(const PolicyMapReport& report, std::ostream& out) {
   out << "\npoints of value                     lost if it  lost if it   gained if   resident in\n"
          "                                      fails now  is removed   it enters   posterior "
          "draws\n";
+  std::size_t idle = 0;
   for (std::uint32_t e = 0; e < map.experts.size(); ++e) {
+    if (!is_resident(solution, e) && report.sensitivity.entry_gain[e] < kGainPrinted &&
+        report.stability.resident_share[e] < kSharePrinted) {
+      ++idle;
+      continue;
+    }
     out << "  " << std::left << std::setw(34) << map.experts[e] << std::right;
     if (is_resident(solution, e)) {
       print_gain(out, report.sensitivity.loss_now[e]);
@@ -133,6 +142,7 @@ void print(const PolicyMapReport& report, std::ostream& out) {
     out << std::setw(13) << std::setprecision(0) << 100 * report.stability.resident_share[e]
         << "%\n";
   }
+  if (idle > 0) out << "  " << idle << " others would gain nothing and are resident in no draw\n";
   out << std::setprecision(3) << "\nshadow prices, points of value:";
   if (map.problem.count_max != kNobody)
     out << " one expert more " << 100 * report.sensitivity.count_price << ";";
