@@ -5,7 +5,8 @@
 namespace store {
 namespace {
 
-constexpr char kVersion = 1;
+constexpr char kVersion = 2;
+constexpr char kWithoutVotes = 1;  // files of earlier builds
 constexpr std::size_t kChecksumBytes = 4;
 
 void put_varint(std::string& bytes, std::uint64_t value) {
@@ -76,7 +77,7 @@ class Scanner {
   bool good_ = true;
 };
 
-CallRow scan_call(Scanner& from) {
+CallRow scan_call(Scanner& from, char version) {
   CallRow call;
   call.expert = from.text();
   call.outcome = from.text();
@@ -90,6 +91,7 @@ CallRow scan_call(Scanner& from) {
   call.queued_us = from.integer();
   call.first_byte_us = from.integer();
   call.total_us = from.integer();
+  if (version != kWithoutVotes) call.vote = from.text();
   return call;
 }
 
@@ -106,6 +108,7 @@ void put_call(std::string& bytes, const CallRow& call) {
   put_signed(bytes, call.queued_us);
   put_signed(bytes, call.first_byte_us);
   put_signed(bytes, call.total_us);
+  put_text(bytes, call.vote);
 }
 
 }  // namespace
@@ -130,7 +133,9 @@ void encode_calls(const std::vector<CallRow>& calls, std::string& bytes) {
 
 bool decode_calls(std::string_view bytes, std::vector<CallRow>& calls) {
   calls.clear();
-  if (bytes.size() < 2 + kChecksumBytes || bytes.front() != kVersion) return false;
+  if (bytes.size() < 2 + kChecksumBytes) return false;
+  const char version = bytes.front();
+  if (version != kVersion && version != kWithoutVotes) return false;
   const std::string_view body = bytes.substr(0, bytes.size() - kChecksumBytes);
   std::uint32_t checksum = 0;
   for (std::size_t i = 0; i < kChecksumBytes; ++i) {
@@ -141,7 +146,8 @@ bool decode_calls(std::string_view bytes, std::vector<CallRow>& calls) {
   Scanner from(body.substr(1));
   const std::uint64_t count = from.varint();
   if (count > kCallsInBlobMax) return false;
-  for (std::uint64_t i = 0; i < count && from.good(); ++i) calls.push_back(scan_call(from));
+  for (std::uint64_t i = 0; i < count && from.good(); ++i)
+    calls.push_back(scan_call(from, version));
   if (!from.whole()) calls.clear();
   return from.whole();
 }

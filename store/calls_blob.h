@@ -1,9 +1,10 @@
 // The calls of a decision as one compact column. A row of a child table would cost eight times the
 // encoding (store/README.md), and nobody asks for a call without its decision.
 //
-// Layout, version 1: byte 1; number of calls; per call the fields of CallRow in their order, texts
-// as length and bytes; FNV-1a over all before it, 4 bytes little-endian. Numbers are LEB128
-// varints, signed ones zigzag-coded (Protocol Buffers' encoding).
+// Layout: a byte for the version, 2; number of calls; per call the fields of CallRow in their
+// order, texts as length and bytes; FNV-1a over all before it, 4 bytes little-endian. Numbers are
+// LEB128 varints, signed ones zigzag-coded (Protocol Buffers' encoding). Version 1, which has no
+// vote, is read, too.
 #pragma once
 
 #include <string>

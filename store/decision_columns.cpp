@@ -120,6 +120,8 @@ constexpr Column kColumns[] = {
     plain<&Decision::decide_us>("decide_us"),
     moment<&Decision::first_byte_us>("first_byte_us"),
     plain<&Decision::total_us>("total_us"),
+    plain<&Decision::confidence>("confidence"),
+    plain<&Decision::changed>("changed"),
     {"calls", give_calls, take_calls},
     {"route", give_route, take_route},
 };

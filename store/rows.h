@@ -24,6 +24,7 @@ struct CallRow {
   std::int64_t queued_us = 0;
   std::int64_t first_byte_us = -1;  // -1: did not happen
   std::int64_t total_us = 0;
+  std::string vote{};  // of a panel: the answer that was read out of the reply; empty: none
 
   bool operator==(const CallRow&) const = default;
 };
@@ -59,6 +60,8 @@ struct Decision {
   std::int64_t first_byte_us = -1;  // of the answer, from the start; -1: none was sent
   std::int64_t total_us = 0;
   bool stream = false;
+  double confidence = 0;  // posterior that the answer is right; 0: not estimated
+  bool changed = false;   // a panel gave another answer than its first expert
 
   bool operator==(const Decision&) const = default;
 };

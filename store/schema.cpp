@@ -88,7 +88,12 @@ CREATE TABLE losses(
 ) STRICT;
 )sql";
 
-constexpr std::array kMigrations = {kFirst};
+constexpr std::string_view kPanels = R"sql(
+ALTER TABLE decisions ADD COLUMN confidence REAL NOT NULL DEFAULT 0;
+ALTER TABLE decisions ADD COLUMN changed INTEGER NOT NULL DEFAULT 0;
+)sql";
+
+constexpr std::array kMigrations = {kFirst, kPanels};
 
 std::int64_t version_of(Db& db) {
   return db.integer("PRAGMA user_version");

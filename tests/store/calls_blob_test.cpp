@@ -67,12 +67,32 @@ TEST(CallsBlob, EveryCutAndEveryFlippedBitIsSeen) {
 }
 
 // Bytes whose checksum is right and whose content lies: what a checksum cannot catch.
+TEST(CallsBlob, ReadsTheVersionWithoutVotes) {
+  const std::string call =
+      std::string("\1a\2ok") + "\x90\x03" + std::string("\2\1", 2) + std::string(7, '\2');
+  std::vector<CallRow> back;
+  ASSERT_TRUE(decode_calls(with_checksum(std::string("\1\1", 2) + call), back));
+  ASSERT_EQ(back.size(), 1u);
+  EXPECT_EQ(back[0], (CallRow{.expert = "a",
+                              .outcome = "ok",
+                              .status = 200,
+                              .attempts = 1,
+                              .usage_known = true,
+                              .prompt_tokens = 1,
+                              .completion_tokens = 1,
+                              .cached_tokens = 1,
+                              .cost_microusd = 1,
+                              .queued_us = 1,
+                              .first_byte_us = 1,
+                              .total_us = 1}));
+}
+
 TEST(CallsBlob, RightChecksumOverWrongContentIsSeen) {
   std::vector<CallRow> back;
   const std::string one(1, '\1');
   EXPECT_TRUE(decode_calls(with_checksum(one + '\0'), back));
   EXPECT_FALSE(decode_calls(with_checksum(one + '\1'), back)) << "a call is promised, none follows";
-  EXPECT_FALSE(decode_calls(with_checksum(std::string("\2\0", 2)), back)) << "a later version";
+  EXPECT_FALSE(decode_calls(with_checksum(std::string("\3\0", 2)), back)) << "a later version";
   EXPECT_FALSE(decode_calls(with_checksum(one + "\xff\xff\xff\xff\x7f"), back)) << "too many calls";
   const std::string endless = std::string(10, '\xff') + '\1';
   EXPECT_FALSE(decode_calls(with_checksum(one + '\1' + endless), back)) << "a text beyond the end";

@@ -71,7 +71,8 @@ inline store::Decision decision(std::uint64_t number) {
                 .cost_microusd = 412,
                 .queued_us = 5,
                 .first_byte_us = 900,
-                .total_us = 12'000}};
+                .total_us = 12'000,
+                .vote = number % 3 == 0 ? "C" : ""}};
   row.prompt_tokens = 100 + static_cast<std::int64_t>(number);
   row.completion_tokens = 20;
   row.cached_tokens = 3;
@@ -80,6 +81,8 @@ inline store::Decision decision(std::uint64_t number) {
   row.first_byte_us = number % 2 == 0 ? 950 : -1;
   row.total_us = 12'100;
   row.stream = number % 2 == 0;
+  row.confidence = 0.875;
+  row.changed = number % 3 == 0;
   return row;
 }
 
