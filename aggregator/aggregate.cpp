@@ -34,10 +34,8 @@ Aggregation::Aggregation(Plan plan)
     : plan_(std::move(plan)), gone_(plan_.competence.size(), false) {
   if (!votes()) return;
   const auto counting = plan_.mode == Mode::plurality ? Counting::plurality : Counting::weighted;
-  const auto choices = plan_.question.type == AnswerType::yes_no
-                           ? 2u
-                           : static_cast<std::uint32_t>(plan_.question.options.size());
-  ballot_.emplace(counting, choices, plan_.competence, plan_.ballot);
+  ballot_.emplace(counting, choices_of(plan_.question), plan_.competence, plan_.ballot,
+                  plan_.weights);
 }
 
 double Aggregation::competence_of(std::uint32_t seat) const {
@@ -78,6 +76,15 @@ bool Aggregation::withdraw(std::uint32_t seat) {
   const bool decided = ballot_ && known && ballot_->add(seat, "");
   settled_ = settled_ || nobody_left || (decided && ok_ >= plan_.replies_min);
   return settled_;
+}
+
+std::uint32_t Aggregation::wave() const {
+  if (settled_) return 0;
+  const auto left = static_cast<std::uint32_t>(std::count(gone_.begin(), gone_.end(), false));
+  if (plan_.mode == Mode::single) return std::min(left, 1u);
+  if (!ballot_) return left;
+  const std::uint32_t short_of = plan_.replies_min > ok_ ? plan_.replies_min - ok_ : 1;
+  return std::min(left, std::max(ballot_->votes_needed(), short_of));
 }
 
 /// The reply whose seat is most competent, among those that are ok; the earlier one where seats

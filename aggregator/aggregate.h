@@ -47,6 +47,7 @@ struct Plan {
   Mode mode = Mode::single;
   Question question;               // not looked at by Mode::single
   std::vector<double> competence;  // by seat: probability of being right on this query
+  std::vector<double> weights;     // by seat: of its vote, learned; empty: log-odds of competence
   BallotRules ballot;
   FuseRules fuse;
   ReadLimits limits;
@@ -66,6 +67,10 @@ class Aggregation {
   bool withdraw(std::uint32_t seat);
 
   bool settled() const { return settled_; }
+
+  /// How many of the seats that were not heard of should be asked next, at the same time: as few
+  /// as could settle a vote, all of them where everybody's words are wanted.
+  std::uint32_t wave() const;
 
   /// Whether the mode needs an expert that reads the answers, and there are two of them to read.
   bool wants_reader() const;

@@ -14,8 +14,13 @@ void insert_falling(std::vector<double>& weights, double weight) {
 
 }  // namespace
 
+std::uint32_t choices_of(const Question& question) {
+  return question.type == AnswerType::yes_no ? 2u
+                                             : static_cast<std::uint32_t>(question.options.size());
+}
+
 Ballot::Ballot(Counting counting, std::uint32_t choices, std::vector<double> competence,
-               const BallotRules& rules)
+               const BallotRules& rules, const std::vector<double>& weights)
     : counting_(counting),
       choices_(choices == 0 ? std::max(2u, rules.open_choices) : std::max(2u, choices)),
       rules_(rules),
@@ -24,7 +29,10 @@ Ballot::Ballot(Counting counting, std::uint32_t choices, std::vector<double> com
   for (double& theta : competence_) {
     if (!std::isfinite(theta)) theta = 1.0 / choices_;  // nothing known: weight 0
     theta = std::clamp(theta, 1e-9, 1 - 1e-9);
-    const double odds = std::log(theta * (choices_ - 1) / (1 - theta));
+    const std::size_t seat = weight_.size();
+    const double odds = seat < weights.size() && std::isfinite(weights[seat])
+                            ? weights[seat]
+                            : std::log(theta * (choices_ - 1) / (1 - theta));
     weight_.push_back(std::clamp(odds, rules_.weight_min, rules_.weight_max));
   }
   waiting_ = weight_;
@@ -109,6 +117,23 @@ bool Ballot::add(std::uint32_t seat, std::string_view key) {
              (first && (unassailable(*first) ||
                         (votes >= rules_.replies_min && posterior_of(*first) >= rules_.decide_at)));
   return decided_;
+}
+
+std::uint32_t Ballot::votes_needed() const {
+  if (decided_) return 0;
+  std::uint32_t fewest = static_cast<std::uint32_t>(waiting_.size());
+  for (std::size_t i = 0; i <= groups_.size(); ++i) {
+    // A control character is in no canonical answer.
+    const std::string key = i < groups_.size() ? groups_[i].key : "\x01";
+    Ballot all_agree = *this;
+    std::uint32_t asked = 0;
+    for (std::uint32_t seat = 0; seat < voted_.size() && asked < fewest; ++seat) {
+      if (voted_[seat]) continue;
+      ++asked;
+      if (all_agree.add(seat, key)) fewest = asked;
+    }
+  }
+  return fewest;
 }
 
 Verdict Ballot::verdict() const {

@@ -6,7 +6,9 @@
 // (1 + (j-1) rho), weights in falling order. For equal weights that is sum / (1 + (m-1) rho); the
 // maximum keeps a weak supporter from lowering what a strong one says, so more votes for an answer
 // never hurt it, which the early stop relies on. P(answer) is the softmax of support over the
-// answers given and those that nobody gave (support 0).
+// answers given and those that nobody gave (support 0). Where weights were learned together from
+// past panels (router/learn/panels.h) they replace the log-odds, and rho is 0: how much two experts
+// repeat each other is in the weights.
 //
 // A ballot is a value, used by one thread. Nothing allocates per vote but the key of a new answer.
 #pragma once
@@ -17,6 +19,7 @@
 #include <string_view>
 #include <vector>
 
+#include "aggregator/canonical.h"
 #include "aggregator/options.h"
 
 namespace aggregator {
@@ -24,6 +27,9 @@ namespace aggregator {
 enum class Counting : std::uint8_t { plurality, weighted };
 
 inline constexpr std::uint32_t kNoSeat = std::numeric_limits<std::uint32_t>::max();
+
+/// Options of the question, as a ballot counts them: 0 when it is open.
+std::uint32_t choices_of(const Question& question);
 
 struct Verdict {
   std::string key;               // the winning answer; empty: no readable vote was cast
@@ -37,9 +43,9 @@ struct Verdict {
 class Ballot {
  public:
   /// One seat per expert that may be asked, with its probability of being right on this query.
-  /// `choices`: options of the question, 0 when it is open.
+  /// `choices`: options of the question, 0 when it is open. `weights`: by seat; empty: log-odds.
   Ballot(Counting counting, std::uint32_t choices, std::vector<double> competence,
-         const BallotRules& rules = {});
+         const BallotRules& rules = {}, const std::vector<double>& weights = {});
 
   /// A seat's vote; an empty key where it gave no readable answer, failed or is not asked after
   /// all. Returns whether the ballot is decided: the rest cannot change the winner, or the
@@ -48,6 +54,10 @@ class Ballot {
   bool add(std::uint32_t seat, std::string_view key);
 
   bool decided() const { return decided_; }
+
+  /// How many of the waiting seats, in order, would decide it if they all said the same: fewer
+  /// cannot, so that many are asked at once. 0 when it is decided.
+  std::uint32_t votes_needed() const;
 
   Verdict verdict() const;
 

@@ -157,6 +157,55 @@ TEST(Ballot, StopsWhenThePosteriorIsHighEnough) {
   EXPECT_FALSE(never.add(1, "A"));
 }
 
+/// The fewest of the next seats that could decide it, by trying every way in which they may vote.
+std::uint32_t fewest(const Ballot& ballot, const std::vector<std::uint32_t>& waiting) {
+  for (std::uint32_t count = 1; count < waiting.size(); ++count) {
+    for (int ways = 0; ways < 1 << (2 * count); ++ways) {
+      Ballot copy = ballot;
+      for (std::uint32_t i = 0; i < count; ++i)
+        copy.add(waiting[i], std::string(1, static_cast<char>('A' + ((ways >> (2 * i)) & 3))));
+      if (copy.decided()) return count;
+    }
+  }
+  return static_cast<std::uint32_t>(waiting.size());
+}
+
+TEST(Ballot, KnowsHowManyVotesCouldDecideIt) {
+  std::mt19937_64 engine(8);
+  const auto real = [&] { return static_cast<double>(engine() >> 11) * 0x1p-53; };
+  for (int round = 0; round < 400; ++round) {
+    const std::size_t seats = 2 + engine() % 4;
+    std::vector<double> competence, weights;
+    for (std::size_t e = 0; e < seats; ++e) {
+      competence.push_back(real());
+      weights.push_back(3 * real());
+    }
+    Ballot ballot(round % 2 ? Counting::weighted : Counting::plurality, 5, competence,
+                  {.correlation = 0, .decide_at = 2}, weights);
+    std::vector<std::uint32_t> waiting;
+    for (std::uint32_t seat = 0; seat < seats; ++seat) waiting.push_back(seat);
+    while (!ballot.decided()) {
+      // It may only be higher where votes for different answers decide sooner than equal ones.
+      EXPECT_GE(ballot.votes_needed(), fewest(ballot, waiting));
+      EXPECT_LE(ballot.votes_needed(), waiting.size());
+      if (waiting.size() == seats) EXPECT_EQ(ballot.votes_needed(), fewest(ballot, waiting));
+      ballot.add(waiting.front(), std::string(1, static_cast<char>('A' + engine() % 3)));
+      waiting.erase(waiting.begin());
+    }
+    EXPECT_EQ(ballot.votes_needed(), 0u);
+  }
+}
+
+TEST(Ballot, LearnedWeightsReplaceTheLogOdds) {
+  const BallotRules rules{.correlation = 0, .decide_at = 2};
+  Ballot ballot(Counting::weighted, 4, {.9, .6, .6}, rules, {1.0, 0.7, 0.6});
+  for (std::uint32_t seat = 0; seat < 3; ++seat) ballot.add(seat, seat == 0 ? "A" : "B");
+  const Verdict verdict = ballot.verdict();
+  EXPECT_EQ(verdict.key, "B");
+  EXPECT_EQ(verdict.seat, 1u);
+  EXPECT_NEAR(verdict.posterior, std::exp(1.3) / (std::exp(1.3) + std::exp(1.0) + 2), 1e-9);
+}
+
 TEST(Ballot, TakesAnyCompetenceAsGiven) {
   const double nan = std::nan("");
   for (const double theta : {0.0, 1.0, -5.0, 7.0, nan}) {
