@@ -149,6 +149,8 @@ void walk(Archive& a, P& p) {
       a(m.label);
   for (auto& weight : p.blend) a(weight);
   a(p.neighbours), a(p.neighbour_power), a(p.novelty_scale), a(p.novelty_offset);
+  auto& panels = p.panels;
+  a(panels.rows), a(panels.slope), a(panels.decide_at), a(panels.weight), a(panels.pays);
   a(p.trained_ids), a(p.source), a(p.seed), a(p.share);
 }
 
@@ -156,11 +158,15 @@ void walk(Archive& a, P& p) {
 void check_shapes(const Policy& p) {
   const std::size_t S = p.skills.size(), E = p.experts.size(), D = p.dim;
   const Memory& m = p.memory;
+  const Panels& panels = p.panels;
+  const bool voting = panels.rows == 0 || (panels.weight.size() == (S + 1) * E &&
+                                           panels.pays.size() == S * Panels::kTypes);
   const bool sane =
-      E > 0 && S > 0 && S <= 4096 && D > 0 && D <= 1024 && D % 16 == 0 && p.bag_scale.size() == D &&
-      p.surface_mean.size() == kSurfaceCount && p.surface_scale.size() == kSurfaceCount &&
-      p.skill_weight.size() == S * (D + 1) && p.profile.size() == S * E &&
-      p.support.size() == S * E && p.direct_weight.size() == E * (D + kSurfaceCount + S + 1) &&
+      voting && E > 0 && S > 0 && S <= 4096 && D > 0 && D <= 1024 && D % 16 == 0 &&
+      p.bag_scale.size() == D && p.surface_mean.size() == kSurfaceCount &&
+      p.surface_scale.size() == kSurfaceCount && p.skill_weight.size() == S * (D + 1) &&
+      p.profile.size() == S * E && p.support.size() == S * E &&
+      p.direct_weight.size() == E * (D + kSurfaceCount + S + 1) &&
       m.z.size() == std::size_t{m.rows} * D && m.centroid.size() == std::size_t{m.cells} * D &&
       m.score.size() == std::size_t{m.rows} * E && m.predicted.size() == std::size_t{m.rows} * E &&
       m.cell_start.size() == std::size_t{m.cells} + 1 && m.cell_start.front() == 0 &&
@@ -168,7 +174,7 @@ void check_shapes(const Policy& p) {
       (m.label.empty() || m.label.size() == m.rows) && p.neighbours > 0;
   if (!sane) throw std::runtime_error("its parts do not fit together");
   for (const auto* list : {&p.bag_scale, &p.surface_mean, &p.surface_scale, &p.skill_weight,
-                           &p.profile, &p.support, &p.direct_weight}) {
+                           &p.profile, &p.support, &p.direct_weight, &p.panels.weight}) {
     for (float value : *list) {
       if (!std::isfinite(value)) throw std::runtime_error("it holds a number that is not finite");
     }

@@ -19,7 +19,7 @@
 
 namespace router {
 
-inline constexpr std::uint32_t kPolicyFormat = 1;
+inline constexpr std::uint32_t kPolicyFormat = 2;
 inline constexpr std::uint64_t kPolicyBytesMax = 64u << 20;
 
 /// Past queries with their outcomes, grouped into cells of similar ones (an inverted file).
@@ -47,6 +47,19 @@ struct PolicyExpert {
   std::uint32_t outcomes = 0;
 };
 
+/// How much the votes of a panel count, and where asking several experts pays. Learned from panels
+/// of training rows by router/learn/panels.h, read by router/seats.h.
+///   weight of e's vote = slope * logit p_correct + weight[skills, e] + sum_s q_s * weight[s, e]
+struct Panels {
+  static constexpr std::size_t kTypes = 9;  // aggregator::kAnswerTypes
+
+  std::uint32_t rows = 0;  // panels that it was learned from; 0: none, log-odds count
+  float slope = 0;
+  float decide_at = 0;             // posterior at which nobody else is asked
+  std::vector<float> weight;       // [skills + 1, experts]
+  std::vector<std::uint8_t> pays;  // [skills, kTypes] by the query's first skill; 0: one expert
+};
+
 struct Policy {
   std::uint64_t version = 0;  // XXH3-64 of the payload; 0: no policy
   std::uint32_t dim = 0;
@@ -68,6 +81,8 @@ struct Policy {
   float neighbour_power = 3;
   float novelty_scale = 0,
         novelty_offset = 0;  // general mass = sigmoid(scale * unseen share + offset)
+
+  Panels panels;
 
   std::vector<std::uint64_t> trained_ids;  // hash_of_id of every training row, sorted
   std::string source;                      // names of the training files, for people

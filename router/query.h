@@ -5,17 +5,19 @@
 #include <optional>
 #include <string>
 
+#include "aggregator/canonical.h"
 #include "experts/call.h"
 
 namespace router {
 
 /// What a client may set per request, in the `skillyard` object or as `@` suffixes of `model`.
 struct Knobs {
-  std::optional<double> quality;               // 0 = cheapest .. 1 = best, along the solved frontier
+  std::optional<double> quality;  // 0 = cheapest .. 1 = best, along the solved frontier
   std::optional<std::int64_t> cost_microusd_max;
   std::optional<std::int64_t> latency_ms_max;
-  std::optional<int> k;                        // experts to ask, 1..8
-  bool explain = false;                        // the reply carries the `skillyard` object
+  std::optional<int> k;                               // experts to ask at most, 1..8
+  std::optional<aggregator::AnswerType> answer_type;  // of panels; not set: read from the question
+  bool explain = false;                               // the reply carries the `skillyard` object
 };
 
 /// What the request needs that not every expert can do.
@@ -24,19 +26,20 @@ struct Needs {
   bool json_schema = false;  // response_format other than text
   bool images = false;
   bool logprobs = false;
-  bool many = false;         // n > 1
+  bool many = false;                    // n > 1
   std::int64_t tokens_in_estimate = 0;  // bytes / 4 of all text
   std::int64_t tokens_out_max = 0;      // 0: not said
 };
 
 struct Query {
-  std::string id;     // decision id, `dec_` + 26 characters, sortable by time
-  std::string model;  // as the client wrote it, at most 256 bytes
-  std::string pool;   // "auto" or a pool's name; empty when `expert` is set
-  std::string expert; // a concrete expert: the router is bypassed
-  std::string text;   // what the router reads: last user message, then system; at most head + tail limit
-  std::uint64_t seed = 0;      // of every random choice made for this query
-  std::int64_t unix_us = 0;    // when it came in
+  std::string id;      // decision id, `dec_` + 26 characters, sortable by time
+  std::string model;   // as the client wrote it, at most 256 bytes
+  std::string pool;    // "auto" or a pool's name; empty when `expert` is set
+  std::string expert;  // a concrete expert: the router is bypassed
+  std::string
+      text;  // what the router reads: last user message, then system; at most head + tail limit
+  std::uint64_t seed = 0;    // of every random choice made for this query
+  std::int64_t unix_us = 0;  // when it came in
   Knobs knobs;
   Needs needs;
   experts::Call call;

@@ -10,6 +10,7 @@
 #include "router/learn/baselines.h"
 #include "router/learn/fit.h"
 #include "router/learn/play.h"
+#include "router/learn/play_panels.h"
 #include "router/learn/report.h"
 #include "router/learn/trial.h"
 
@@ -30,6 +31,7 @@ PolicyRow judge(const Play& play, const Play& best, std::uint64_t seed) {
   std::vector<double> gains;
   for (std::size_t r = 0; r < play.score.size(); ++r)
     gains.push_back(play.score[r] - best.score[r]);
+  if (!play.calls.empty()) row.calls = mean_of(play.calls);
   row.gain = bootstrap_mean(gains, seed);
   row.shares = play.shares;
   row.curve = play.curve;
@@ -65,6 +67,10 @@ std::vector<Play> play_all(const Policy& policy, const EvaluateOptions& options,
   }
   if (options.baselines) {
     for (Play& play : play_baselines(policy, options, trial, report.notes))
+      plays.push_back(std::move(play));
+  }
+  if (options.aggregate) {
+    for (Play& play : play_panels(policy, options, trial, report.notes))
       plays.push_back(std::move(play));
   }
   report.best_single = trial.table.experts[best];
@@ -211,7 +217,7 @@ void compare_choices(const std::vector<Play>& plays, EvaluateReport& report) {
   }
 }
 
-std::string picks_of(const Trial& trial) {
+std::string picks_of(const Trial& trial, const std::vector<Play>& plays) {
   std::string out;
   const Table& table = trial.table;
   for (std::size_t r = 0; r < table.rows(); ++r) {
@@ -220,6 +226,12 @@ std::string picks_of(const Trial& trial) {
     line["expert"] = table.experts[trial.chosen[r]];
     line["score"] = trial.score(r, trial.chosen[r]);
     if (trial.priced) line["cost"] = table.cost_usd(static_cast<Eigen::Index>(r), trial.chosen[r]);
+    for (const Play& play : plays) {
+      if (play.calls.empty()) continue;
+      line[play.name] = {{"expert", table.experts[play.expert[r]]},
+                         {"score", play.score[r]},
+                         {"calls", play.calls[r]}};
+    }
     line["abstained"] = trial.abstained[r] != 0;
     for (std::size_t e = 0; e < table.experts.size(); ++e) {
       line["p"][table.experts[e]] =
@@ -284,7 +296,7 @@ EvaluateReport evaluate(const Policy& policy, const EvaluateOptions& options) {
   if (!options.json.empty()) write_file(options.json, to_json(report));
   if (!options.csv.empty()) write_file(options.csv, to_csv(report));
   if (!options.html.empty()) write_file(options.html, to_html(report));
-  if (!options.picks.empty()) write_file(options.picks, picks_of(trial));
+  if (!options.picks.empty()) write_file(options.picks, picks_of(trial, plays));
   progress("done", 1);
   return report;
 }

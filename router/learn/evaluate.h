@@ -27,6 +27,8 @@ struct EvaluateOptions {
   bool allow_overlap = false;  // judge rows that the policy was trained on (the report shouts)
   std::optional<double> quality;       // the knob for the `policy` row
   bool baselines = false;              // the rows of baselines.h, too
+  int k = 3;                           // of the panels: experts asked at most, 1..8
+  bool aggregate = false;              // the rows of play_panels.h, too; their files have answers
   std::vector<std::string> fit_files;  // where the training rows are; empty: among `files`
   std::string json, picks, csv, html;  // output paths; empty: none
   std::function<void(const std::string& stage, double done)> progress;
@@ -36,8 +38,9 @@ struct EvaluateOptions {
 struct PolicyRow {
   std::string name;
   double score = 0;
-  std::optional<double> cost;  // mean usd per query
-  Interval gain;               // over best_single
+  std::optional<double> cost;   // mean usd per query
+  std::optional<double> calls;  // mean experts asked per query, of a panel
+  Interval gain;                // over best_single
   std::map<std::string, double> shares;
   std::optional<double> apgr, cpt50, cpt80, cpt95, aiq;
   std::vector<CostPoint> curve;      // cost-quality points, by rising cost

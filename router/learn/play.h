@@ -15,6 +15,7 @@ struct Play {
   std::string name;
   std::vector<double> score;          // [rows]
   std::vector<double> cost_usd;       // [rows]; empty: the rows have no costs
+  std::vector<double> calls;          // [rows] experts asked; empty: one
   std::vector<std::uint32_t> expert;  // [rows] who answered; empty: a mix, or several at once
   std::map<std::string, double> shares;
   std::vector<CostPoint> curve;  // cost-quality points; empty: none

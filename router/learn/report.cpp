@@ -48,6 +48,7 @@ Json row_json(const PolicyRow& row) {
   Json out;
   out["score"] = row.score;
   out["cost"] = optional_json(row.cost);
+  if (row.calls) out["calls"] = *row.calls;
   out["gain"] = json_of(row.gain);
   out["shares"] = Json(row.shares);
   if (row.shares.empty()) out["shares"] = Json::object();
@@ -205,6 +206,7 @@ void print(const EvaluateReport& report, std::ostream& out) {
         << percent(row.gain.lo) << " to " << percent(row.gain.hi) << ")";
     cell(row.cost, 14, 6), cell(row.apgr, 7, 3), cell(row.cpt50, 7, 3), cell(row.cpt80, 7, 3),
         cell(row.aiq, 6, 3), cell(row.agreement, 6, 2);
+    if (row.calls) out << "  " << std::setprecision(2) << *row.calls << " calls";
     out << "\n";
   }
   for (const std::string& note : report.notes) out << note << "\n";

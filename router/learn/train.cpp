@@ -10,6 +10,7 @@
 #include "router/learn/embed.h"
 #include "router/learn/heads.h"
 #include "router/learn/metrics.h"
+#include "router/learn/panels.h"
 
 namespace router {
 namespace {
@@ -277,6 +278,8 @@ TrainReport train(const TrainOptions& options, PolicyPtr* result) {
   policy->neighbour_power = settings.neighbour_power;
   put_experts(table, *policy);
   put_memory(table, rows.z, predicted, settings, *policy);
+  policy->panels = fit_panels(read_votes(options.files, table), predicted, head.held_out, fold,
+                              policy->skills.size());
   policy->trained_ids = table.id_hashes;
   for (const std::string& file : options.files) {
     policy->source += (policy->source.empty() ? "" : " ") + file.substr(file.find_last_of('/') + 1);

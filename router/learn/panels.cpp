@@ -1,0 +1,371 @@
+#include "router/learn/panels.h"
+
+#include <Eigen/Core>
+#include <algorithm>
+#include <cmath>
+#include <functional>
+#include <numeric>
+#include <span>
+
+#include "aggregator/ballot.h"
+#include "router/learn/fit.h"
+#include "router/seats.h"
+
+namespace router {
+namespace {
+
+constexpr double kNever = 2;               // a posterior to stop at that is not reached
+constexpr std::size_t kSkillsOfRoute = 5;  // a route lists that many; the learner sees no more
+
+struct Supporter {
+  std::uint32_t expert = 0;
+  float odds = 0;  // logit of the held-out p_correct
+};
+
+/// One past panel: who said what, and which answer was right.
+struct Panel {
+  std::size_t row = 0;
+  std::vector<std::vector<Supporter>> answers;  // supporters by answer
+  std::size_t right = 0;  // index into answers; answers.size(): nobody gave it
+  double count = 1;       // of it, in the likelihood
+  double others = 1;      // answers that nobody gave
+};
+
+/// Weights as one vector: [slope, (skills + 1) * experts].
+struct Space {
+  std::size_t skills = 0, experts = 0;
+  const std::vector<std::vector<SkillShare>>* shares = nullptr;  // by row
+
+  std::size_t size() const { return 1 + (skills + 1) * experts; }
+
+  double dot(const Panel& panel, std::size_t answer, const std::vector<double>& v) const {
+    double sum = 0;
+    for (const Supporter& one : panel.answers[answer]) {
+      sum += v[0] * one.odds + v[1 + skills * experts + one.expert];
+      for (const SkillShare& s : (*shares)[panel.row])
+        sum += s.share * v[1 + s.skill * experts + one.expert];
+    }
+    return sum;
+  }
+
+  void scatter(const Panel& panel, std::size_t answer, double by, std::vector<double>& v) const {
+    for (const Supporter& one : panel.answers[answer]) {
+      v[0] += by * one.odds;
+      v[1 + skills * experts + one.expert] += by;
+      for (const SkillShare& s : (*shares)[panel.row])
+        v[1 + s.skill * experts + one.expert] += by * s.share;
+    }
+  }
+};
+
+class ConditionalLogit {
+ public:
+  ConditionalLogit(const Space& space, const std::vector<const Panel*>& panels,
+                   const PanelSettings& settings)
+      : space_(space), panels_(panels), prior_(space.size(), 0), penalty_(space.size()) {
+    prior_[0] = settings.prior_slope;
+    std::fill(penalty_.begin(), penalty_.end(), settings.penalty_skill);
+    penalty_[0] = settings.penalty;
+    for (std::size_t e = 0; e < space.experts; ++e) {
+      prior_[1 + space.skills * space.experts + e] = settings.prior_weight;
+      penalty_[1 + space.skills * space.experts + e] = settings.penalty;
+    }
+  }
+
+  std::vector<double> fit(const PanelSettings& settings) {
+    std::vector<double> w = prior_, gradient;
+    double loss = look(w, &gradient);
+    for (int step = 0; step < settings.newton_steps; ++step) {
+      const std::vector<double> direction = solve(gradient, settings.gradient_steps);
+      double size = 1, next_loss = loss;
+      std::vector<double> next;
+      for (int tries = 0; tries < 12; ++tries, size /= 2) {
+        next = w;
+        for (std::size_t i = 0; i < w.size(); ++i) next[i] -= size * direction[i];
+        next_loss = look(next, nullptr);
+        if (next_loss < loss) break;
+      }
+      if (!(next_loss < loss - 1e-7 * std::abs(loss))) break;
+      w = std::move(next);
+      loss = look(w, &gradient);
+    }
+    return w;
+  }
+
+ private:
+  /// Negative penalised log-likelihood; with `gradient` also that, and the probabilities for
+  /// curve().
+  double look(const std::vector<double>& w, std::vector<double>* gradient) {
+    double loss = 0;
+    if (gradient) gradient->assign(w.size(), 0), p_.resize(panels_.size());
+    std::vector<double> score;
+    for (std::size_t i = 0; i < panels_.size(); ++i) {
+      const Panel& panel = *panels_[i];
+      const std::size_t answers = panel.answers.size();
+      score.assign(answers + 1, std::log(panel.others));
+      for (std::size_t a = 0; a < answers; ++a) score[a] = space_.dot(panel, a, w);
+      const double top = *std::max_element(score.begin(), score.end());
+      double sum = 0;
+      for (double s : score) sum += std::exp(s - top);
+      loss += panel.count * (top + std::log(sum) - score[panel.right]);
+      if (!gradient) continue;
+      p_[i].resize(answers);
+      for (std::size_t a = 0; a < answers; ++a) {
+        p_[i][a] = std::exp(score[a] - top) / sum;
+        space_.scatter(panel, a, panel.count * (p_[i][a] - (a == panel.right)), *gradient);
+      }
+    }
+    for (std::size_t i = 0; i < w.size(); ++i) {
+      loss += 0.5 * penalty_[i] * (w[i] - prior_[i]) * (w[i] - prior_[i]);
+      if (gradient) (*gradient)[i] += penalty_[i] * (w[i] - prior_[i]);
+    }
+    return loss;
+  }
+
+  /// The Hessian at the last gradient, times v.
+  std::vector<double> curve(const std::vector<double>& v) const {
+    std::vector<double> out(v.size(), 0), d;
+    for (std::size_t i = 0; i < panels_.size(); ++i) {
+      const Panel& panel = *panels_[i];
+      const std::size_t answers = panel.answers.size();
+      d.resize(answers);
+      double mean = 0;
+      for (std::size_t a = 0; a < answers; ++a) mean += p_[i][a] * (d[a] = space_.dot(panel, a, v));
+      for (std::size_t a = 0; a < answers; ++a)
+        space_.scatter(panel, a, panel.count * p_[i][a] * (d[a] - mean), out);
+    }
+    for (std::size_t i = 0; i < v.size(); ++i) out[i] += penalty_[i] * v[i];
+    return out;
+  }
+
+  std::vector<double> solve(const std::vector<double>& goal, int steps) const {
+    std::vector<double> x(goal.size(), 0), rest = goal, along = goal;
+    double square = std::inner_product(rest.begin(), rest.end(), rest.begin(), 0.0);
+    const double enough = 1e-6 * square;
+    for (int step = 0; step < steps && square > enough && square > 0; ++step) {
+      const std::vector<double> bent = curve(along);
+      const double size =
+          square / std::inner_product(along.begin(), along.end(), bent.begin(), 0.0);
+      for (std::size_t i = 0; i < x.size(); ++i) x[i] += size * along[i], rest[i] -= size * bent[i];
+      const double next = std::inner_product(rest.begin(), rest.end(), rest.begin(), 0.0);
+      for (std::size_t i = 0; i < x.size(); ++i) along[i] = rest[i] + next / square * along[i];
+      square = next;
+    }
+    return x;
+  }
+
+  const Space& space_;
+  const std::vector<const Panel*>& panels_;
+  std::vector<double> prior_, penalty_;
+  std::vector<std::vector<double>> p_;  // of the answers of every panel
+};
+
+std::uint64_t mix(std::uint64_t x) {
+  x += 0x9E3779B97F4A7C15ull;
+  x = (x ^ (x >> 30)) * 0xBF58476D1CE4E5B9ull;
+  return x ^ (x >> 27);
+}
+
+/// The experts of a row that would be asked, best first. `half`: only a random half of them, so
+/// that the weights also know panels of pools without the strongest.
+std::vector<std::uint32_t> seat_experts(const Matrix& predicted, std::size_t row, std::size_t seats,
+                                        bool half) {
+  std::vector<std::uint32_t> order;
+  for (std::uint32_t e = 0; e < predicted.cols(); ++e) {
+    if (!half || mix(row * 8191 + e) & (1u << 20)) order.push_back(e);
+  }
+  const auto at = static_cast<Eigen::Index>(row);
+  std::stable_sort(order.begin(), order.end(), [&](std::uint32_t a, std::uint32_t b) {
+    return predicted(at, a) > predicted(at, b);
+  });
+  order.resize(std::min(order.size(), seats));
+  return order;
+}
+
+float logit_of(float p) {
+  p = std::clamp(p, 0.01f, 0.99f);
+  return std::log(p / (1 - p));
+}
+
+Panel make_panel(const Votes& votes, const Matrix& predicted, std::size_t row,
+                 const std::vector<std::uint32_t>& seats) {
+  Panel panel;
+  panel.row = row;
+  std::vector<std::uint8_t> keys;
+  for (std::uint32_t e : seats) {
+    const std::uint8_t key = votes.of(row, e);
+    if (key == 0) continue;
+    const auto found = std::find(keys.begin(), keys.end(), key);
+    const auto at = static_cast<std::size_t>(found - keys.begin());
+    if (found == keys.end()) keys.push_back(key), panel.answers.emplace_back();
+    panel.answers[at].push_back({e, logit_of(predicted(static_cast<Eigen::Index>(row), e))});
+  }
+  const auto right = std::find(keys.begin(), keys.end(), votes.right[row]);
+  panel.right = static_cast<std::size_t>(right - keys.begin());
+  const std::uint32_t choices = aggregator::choices_of(votes.question[row]);
+  const double all = choices == 0 ? aggregator::BallotRules().open_choices : choices;
+  panel.others = std::max(1.0, all - static_cast<double>(keys.size()));
+  return panel;
+}
+
+void put(const std::vector<double>& w, Panels& panels) {
+  panels.slope = static_cast<float>(w[0]);
+  panels.weight.assign(w.begin() + 1, w.end());
+}
+
+/// What a panel of a row would have done: one call after the other, until the ballot is decided.
+struct Tried {
+  double score = 0;
+  std::uint32_t calls = 0;
+};
+
+Tried try_panel(const Votes& votes, const Matrix& predicted, const Panels& panels,
+                std::span<const SkillShare> shares, std::size_t row, std::size_t seats,
+                double decide_at) {
+  const std::vector<std::uint32_t> order = seat_experts(predicted, row, seats, false);
+  std::vector<double> competence, weights;
+  for (std::uint32_t e : order) {
+    competence.push_back(predicted(static_cast<Eigen::Index>(row), e));
+    weights.push_back(weigh_vote(panels, votes.experts, e, competence.back(), shares));
+  }
+  aggregator::Ballot ballot(aggregator::Counting::weighted,
+                            aggregator::choices_of(votes.question[row]), competence,
+                            rules_of(decide_at), weights);
+  Tried tried;
+  while (!ballot.decided()) {
+    const std::uint8_t key = votes.of(row, order[tried.calls]);
+    ballot.add(tried.calls++, key == 0 ? std::string() : std::to_string(key));
+  }
+  const std::string right = std::to_string(votes.right[row]);
+  tried.score = votes.right[row] != 0 && ballot.verdict().key == right ? 1 : 0;
+  return tried;
+}
+
+double mean_of(const std::vector<double>& values) {
+  return std::accumulate(values.begin(), values.end(), 0.0) /
+         std::max<double>(1, static_cast<double>(values.size()));
+}
+
+/// The lowest posterior to stop at that keeps what all the seats together get right.
+float find_decide_at(const std::function<double(std::size_t seats, double decide_at)>& accuracy,
+                     const PanelSettings& settings) {
+  constexpr double kGrid[] = {0.99, 0.97, 0.95, 0.93, 0.9, 0.87, 0.84, 0.8, 0.75, 0.7, 0.6};
+  double found = kNever;
+  for (std::size_t seats : {settings.seats, settings.seats_wide}) {
+    const double whole = accuracy(seats, kNever);
+    double lowest = kNever;
+    for (double decide_at : kGrid) {
+      if (accuracy(seats, decide_at) < whole - settings.accuracy_given) break;
+      lowest = decide_at;
+    }
+    found = seats == settings.seats ? lowest : std::max(found, lowest);
+  }
+  return static_cast<float>(found);
+}
+
+struct Bound {
+  double sum = 0, squares = 0, rows = 0;
+
+  void add(double gain) { sum += gain, squares += gain * gain, rows += 1; }
+
+  /// Mean plus z standard errors.
+  double at(double z) const {
+    const double mean = sum / std::max(1.0, rows);
+    return mean + z * std::sqrt(std::max(0.0, squares / std::max(1.0, rows) - mean * mean) /
+                                std::max(1.0, rows));
+  }
+};
+
+/// One expert is enough for a type of answer whose panels did not beat it, and for a skill on which
+/// they hardly can. A type without enough rows keeps panels: nobody gets one who did not ask.
+std::vector<std::uint8_t> find_pays(const Votes& votes, const std::vector<std::uint32_t>& skill,
+                                    const std::vector<double>& gain, std::size_t skill_count,
+                                    const PanelSettings& settings) {
+  std::vector<Bound> by_type(Panels::kTypes), by_cell(skill_count * Panels::kTypes);
+  for (std::size_t r = 0; r < gain.size(); ++r) {
+    const auto type = static_cast<std::size_t>(votes.question[r].type);
+    by_type[type].add(gain[r]);
+    by_cell[skill[r] * Panels::kTypes + type].add(gain[r]);
+  }
+  std::vector<std::uint8_t> pays(by_cell.size(), 1);
+  for (std::size_t i = 0; i < pays.size(); ++i) {
+    const Bound& type = by_type[i % Panels::kTypes];
+    if (type.rows >= static_cast<double>(settings.rows_min)) pays[i] = type.at(-1) > 0;
+    if (by_cell[i].rows < static_cast<double>(settings.cell_rows_min)) continue;
+    if (by_cell[i].at(1) <= settings.gain_min) pays[i] = 0;
+    if (by_cell[i].at(-2) > 0) pays[i] = 1;
+  }
+  return pays;
+}
+
+}  // namespace
+
+Panels fit_panels(const Votes& votes, const Matrix& predicted, const Matrix& skills,
+                  const std::vector<int>& fold, std::size_t skill_count,
+                  const PanelSettings& settings) {
+  Panels panels;
+  const std::size_t rows = votes.question.size(), experts = votes.experts;
+  if (votes.countable() < settings.rows_min || experts < 2) return panels;
+  std::vector<std::vector<SkillShare>> shares(rows);
+  for (std::size_t r = 0; r < rows; ++r) {
+    for (std::uint32_t s = 0; s < skills.cols(); ++s)
+      shares[r].push_back({s, skills(static_cast<Eigen::Index>(r), s)});
+    std::stable_sort(shares[r].begin(), shares[r].end(),
+                     [](const SkillShare& a, const SkillShare& b) { return a.share > b.share; });
+    shares[r].resize(std::min(shares[r].size(), kSkillsOfRoute));
+  }
+  const Space space{skill_count, experts, &shares};
+
+  std::vector<Panel> past;
+  for (std::size_t r = 0; r < rows; ++r) {
+    for (const auto& [seats, half] :
+         {std::pair(settings.seats, false), std::pair(settings.seats_wide, false),
+          std::pair(settings.seats, true)}) {
+      Panel panel = make_panel(votes, predicted, r, seat_experts(predicted, r, seats, half));
+      if (half) panel.count = settings.part_count;
+      if (!panel.answers.empty()) past.push_back(std::move(panel));
+    }
+  }
+  const int folds = 1 + *std::max_element(fold.begin(), fold.end());
+  std::vector<Panels> without(static_cast<std::size_t>(folds) + 1);  // the last saw every row
+  parallel_for(without.size(), [&](std::size_t f) {
+    std::vector<const Panel*> seen;
+    for (const Panel& panel : past) {
+      if (fold[panel.row] != static_cast<int>(f)) seen.push_back(&panel);
+    }
+    put(ConditionalLogit(space, seen, settings).fit(settings), without[f]);
+  });
+  panels = without.back();
+  panels.rows = static_cast<std::uint32_t>(past.size());
+
+  std::vector<std::size_t> counted;
+  for (std::size_t r = 0; r < rows; ++r) {
+    if (votes.question[r].type != aggregator::AnswerType::free_text) counted.push_back(r);
+  }
+  const auto try_all = [&](std::size_t seats, double decide_at) {
+    std::vector<double> score(rows, 0);
+    parallel_for((counted.size() + 255) / 256, [&](std::size_t block) {
+      for (std::size_t i = block * 256; i < std::min(counted.size(), block * 256 + 256); ++i) {
+        const std::size_t r = counted[i];
+        score[r] = try_panel(votes, predicted, without[static_cast<std::size_t>(fold[r])],
+                             shares[r], r, seats, decide_at)
+                       .score;
+      }
+    });
+    return score;
+  };
+  panels.decide_at = find_decide_at(
+      [&](std::size_t seats, double at) { return mean_of(try_all(seats, at)); }, settings);
+  const std::vector<double> alone = try_all(1, kNever),
+                            panel = try_all(settings.seats, panels.decide_at);
+  std::vector<double> gain(rows, 0);
+  std::vector<std::uint32_t> first(rows, 0);
+  for (std::size_t r : counted) {
+    gain[r] = panel[r] - alone[r];
+    first[r] = shares[r].front().skill;
+  }
+  panels.pays = find_pays(votes, first, gain, skill_count, settings);
+  return panels;
+}
+
+}  // namespace router

@@ -1,0 +1,63 @@
+#include "router/seats.h"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+
+namespace router {
+
+using aggregator::AnswerType;
+using aggregator::Mode;
+
+static_assert(Panels::kTypes == aggregator::kAnswerTypes);
+
+std::uint32_t seats_of(const Policy& policy, const Route& route, AnswerType type) {
+  const Panels& panels = policy.panels;
+  if (panels.rows == 0 || route.skills.empty() || route.k < 2) return route.k;
+  const std::size_t cell =
+      route.skills.front().skill * Panels::kTypes + static_cast<std::size_t>(type);
+  return cell < panels.pays.size() && panels.pays[cell] == 0 ? 1 : route.k;
+}
+
+double weigh_vote(const Panels& panels, std::size_t experts, std::uint32_t expert, double p_correct,
+                  std::span<const SkillShare> skills) {
+  const double p = std::clamp(p_correct, 0.01, 0.99);
+  double weight =
+      panels.slope * std::log(p / (1 - p)) + panels.weight[panels.weight.size() - experts + expert];
+  for (const SkillShare& skill : skills)
+    weight += skill.share * panels.weight[skill.skill * experts + expert];
+  return weight;
+}
+
+aggregator::BallotRules rules_of(double decide_at) {
+  aggregator::BallotRules rules;
+  rules.correlation = 0;
+  rules.decide_at = decide_at;
+  rules.weight_max = 8;
+  return rules;
+}
+
+aggregator::Plan plan_panel(const Policy& policy, const PoolView& pool, const Route& route,
+                            std::uint32_t seats, aggregator::Question question) {
+  static const aggregator::ModeTable modes;
+  aggregator::Plan plan;
+  plan.mode = modes.by_type[static_cast<std::size_t>(question.type)];
+  if (policy.empty() && plan.mode == Mode::weighted) plan.mode = Mode::plurality;
+  plan.question = std::move(question);
+  const bool learned = policy.panels.rows > 0 && plan.mode == Mode::weighted;
+  if (learned) plan.ballot = rules_of(policy.panels.decide_at);
+  for (std::uint32_t seat = 0; seat < seats; ++seat) {
+    const Candidate& candidate = route.candidates[seat];
+    const auto expert = pool.experts[candidate.expert].policy_expert;
+    const bool known = !policy.empty() && expert >= 0;
+    plan.competence.push_back(known ? candidate.p_correct : 0.5);
+    if (!learned) continue;
+    plan.weights.push_back(known ? weigh_vote(policy.panels, policy.experts.size(),
+                                              static_cast<std::uint32_t>(expert),
+                                              candidate.p_correct, route.skills)
+                                 : std::numeric_limits<double>::quiet_NaN());
+  }
+  return plan;
+}
+
+}  // namespace router
