@@ -7,12 +7,16 @@
 
 #include "router/guard.h"
 #include "router/panel.h"
+#include "router/seats.h"
 
 namespace router {
 
 namespace {
 
+namespace asio = boost::asio;
 using experts::Clock;
+
+constexpr std::size_t kVoteBytesMax = 64;  // of a vote in the log
 
 std::int64_t us_since(Clock::time_point start) {
   return std::chrono::duration_cast<std::chrono::microseconds>(Clock::now() - start).count();
@@ -77,9 +81,37 @@ boost::asio::awaitable<aggregator::Answer> Pipeline::answer(const Query& query,
   const auto start = Clock::now();
   const Decided decided = decide_for(query);
   const auto names = names_of(decided.route, decided.desk->view, decided.desk->fallbacks_max);
-  aggregator::Answer answer = co_await ask_in_turn(pool_, names, query.call, sink);
+  aggregator::Answer answer;
+  if (decided.route.k <= 1) {
+    answer = co_await ask_in_turn(pool_, names, query.call, sink);
+  } else {
+    answer = co_await ask_panel(query, decided, names, sink);
+  }
   answer.decision_id = query.id;
   log(query, decided, answer, us_since(start));
+  co_return answer;
+}
+
+asio::awaitable<aggregator::Answer> Pipeline::ask_panel(const Query& query, const Decided& decided,
+                                                        const std::vector<std::string>& names,
+                                                        experts::Sink* sink) {
+  const Desk& desk = *decided.desk;
+  PanelTask task;
+  task.question = last_words(query.call);
+  auto declared = query.knobs.answer_type;
+  if (!declared && query.needs.json_schema) declared = aggregator::AnswerType::json;
+  auto question = aggregator::read_question(task.question, declared);
+  const std::uint32_t seats = seats_of(*desk.policy, decided.route, question.type);
+  aggregator::Answer answer;
+  if (seats <= 1) {
+    answer = co_await ask_in_turn(pool_, names, query.call, sink);
+    co_return answer;
+  }
+  task.plan = plan_panel(*desk.policy, desk.view, decided.route, seats, std::move(question));
+  task.names = names;
+  for (const PoolExpert& expert : desk.view.experts) task.everyone.push_back(expert.name);
+  task.seed = query.seed;
+  answer = co_await ask_several(pool_, task, query.call, sink);
   co_return answer;
 }
 
@@ -205,7 +237,12 @@ void Pipeline::log(const Query& query, const Decided& decided, const aggregator:
     row.first_byte_us = reply.timings.first_byte_us;
   }
   row.calls.reserve(answer.replies.size());
-  for (const auto& reply : answer.replies) row.calls.push_back(row_of(reply));
+  for (std::size_t i = 0; i < answer.replies.size(); ++i) {
+    row.calls.push_back(row_of(answer.replies[i]));
+    if (i < answer.votes.size()) row.calls.back().vote = answer.votes[i].substr(0, kVoteBytesMax);
+  }
+  row.confidence = answer.confidence;
+  row.changed = answer.changed;
   row.prompt_tokens = answer.usage.prompt_tokens;
   row.completion_tokens = answer.usage.completion_tokens;
   row.cached_tokens = answer.usage.cached_tokens;

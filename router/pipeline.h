@@ -59,6 +59,9 @@ class Pipeline {
     std::int64_t took_us = 0;
   };
 
+  boost::asio::awaitable<aggregator::Answer> ask_panel(const Query& query, const Decided& decided,
+                                                       const std::vector<std::string>& names,
+                                                       experts::Sink* sink);
   Decided decide_for(const Query& query);
   std::shared_ptr<Desk> desk_of(const Query& query);
   std::shared_ptr<Desk> make_desk(const Rules& rules, const PoolOptions& pool);
