@@ -1,5 +1,7 @@
 #include "http/chat.h"
 
+#include <algorithm>
+
 #include "http/model_name.h"
 #include "http/net_thread.h"
 #include "http/sse.h"
@@ -75,9 +77,28 @@ std::string_view reply_whole(Session& session, const router::Query& query,
   return code_of(problem.fault);
 }
 
+/// A panel has other replies left when the expert that was streaming breaks off; the client has
+/// not.
+bool broke_off(const aggregator::Answer& answer) {
+  return answer.ok() &&
+         std::any_of(answer.replies.begin(), answer.replies.end(), [](const auto& reply) {
+           return reply.started && reply.outcome != experts::Outcome::ok;
+         });
+}
+
 std::string_view reply_in_stream(Session& session, const router::Query& query, EventStream& stream,
                                  aggregator::Answer& answer) {
+  if (broke_off(answer)) {
+    Problem problem;
+    problem.fault = Fault::upstream_failed;
+    problem.message = "the expert that read the others' answers broke off";
+    stream.fail(problem);
+    return code_of(problem.fault);
+  }
   if (answer.ok()) {
+    // A panel's answer is there at once, when it was decided.
+    if (!answer.votes.empty() && stream.first_event_seconds() < 0)
+      stream.put(events_of(answer, query));
     stream.end(query.knobs.explain ? explanation_of(answer, query) : std::string());
     return {};
   }
@@ -103,16 +124,8 @@ void record(Session& session, const router::Query& query, const aggregator::Answ
     record.completion_tokens = answer.usage.completion_tokens;
   }
   session.thread().metrics().count_chat(record);
-}
-
-/// Panels are decided, and POST /v1/route shows them, but the corridor asks one expert at a time.
-std::optional<Problem> refuse_panel(const router::Query& query) {
-  if (query.knobs.k.value_or(1) == 1) return std::nullopt;
-  Problem problem;
-  problem.fault = Fault::unsupported;
-  problem.param = "skillyard.k";
-  problem.message = "several experts cannot be asked at once yet: leave k at 1";
-  return problem;
+  if (answer.votes.empty()) return;
+  session.thread().metrics().count_panel({answer.replies.size(), answer.changed});
 }
 
 }  // namespace
@@ -126,7 +139,6 @@ std::optional<Problem> read_query(Session& session, router::Query& query) {
 asio::awaitable<void> answer_chat(Session& session) {
   router::Query query;
   auto problem = read_query(session, query);
-  if (!problem) problem = refuse_panel(query);
   if (problem) {
     fill(session.response(), *problem);
     ChatRecord refused;

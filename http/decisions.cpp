@@ -52,7 +52,8 @@ Json json_of(const store::CallRow& call) {
           {"cost_microusd", call.cost_microusd},
           {"queued_us", call.queued_us},
           {"first_byte_us", call.first_byte_us},
-          {"total_us", call.total_us}};
+          {"total_us", call.total_us},
+          {"vote", call.vote.empty() ? Json() : Json(call.vote)}};
 }
 
 Json json_of(const store::Stored& stored) {
@@ -81,6 +82,8 @@ Json json_of(const store::Stored& stored) {
                {"decide_us", row.decide_us},
                {"first_byte_us", row.first_byte_us},
                {"total_us", row.total_us},
+               {"confidence", row.confidence},
+               {"changed", row.changed},
                {"calls", std::move(calls)}};
   if (!stored.fault.empty()) json["damaged"] = stored.fault;
   return json;

@@ -105,6 +105,13 @@ void Metrics::Shard::count_chat(const ChatRecord& record) {
   }
 }
 
+void Metrics::Shard::count_panel(const PanelRecord& record) {
+  const std::lock_guard lock(mutex_);
+  ++tables_.panels;
+  tables_.panel_calls += record.calls;
+  tables_.panels_changed += record.changed;
+}
+
 void Metrics::Shard::count_limit(Limit limit) {
   const std::lock_guard lock(mutex_);
   ++tables_.limits[static_cast<std::size_t>(limit)];
@@ -144,6 +151,9 @@ void Metrics::write(std::string& out) const {
     sum.connections += tables.connections;
     sum.connections_total += tables.connections_total;
     sum.clients_gone += tables.clients_gone;
+    sum.panels += tables.panels;
+    sum.panel_calls += tables.panel_calls;
+    sum.panels_changed += tables.panels_changed;
   }
   Shard::write_requests(out, sum);
   Shard::write_chats(out, sum);
@@ -203,6 +213,13 @@ void Metrics::Shard::write_chats(std::string& out, const Tables& sum) {
     append_histogram(out, tokens, input, series.prompt_tokens, kTokenBounds);
     append_histogram(out, tokens, output, series.completion_tokens, kTokenBounds);
   }
+  append_head(out, "skillyard_panels_total", "counter", "Answers that several experts made.");
+  append_sample(out, "skillyard_panels_total", {}, static_cast<double>(sum.panels));
+  append_head(out, "skillyard_panel_calls_total", "counter", "Experts that panels asked.");
+  append_sample(out, "skillyard_panel_calls_total", {}, static_cast<double>(sum.panel_calls));
+  append_head(out, "skillyard_panels_changed_total", "counter",
+              "Panels with another answer than their first expert's.");
+  append_sample(out, "skillyard_panels_changed_total", {}, static_cast<double>(sum.panels_changed));
   append_head(out, first, "histogram", "Streams: until the first event left for the client.");
   for (const auto& [key, series] : sum.chats) {
     if (!std::get<2>(key).empty()) continue;

@@ -49,6 +49,12 @@ struct ChatRecord {
   std::int64_t completion_tokens = -1;
 };
 
+/// One finished panel.
+struct PanelRecord {
+  std::uint64_t calls = 0;  // experts asked, a reader of the answers included
+  bool changed = false;     // another answer than the first expert's
+};
+
 /// Limits of the edge that bit; one counter each.
 enum class Limit : std::uint8_t {
   connections,
@@ -88,6 +94,7 @@ class Metrics::Shard {
   /// `route` is a pattern of the routes' table, `unmatched`, or `refused` (not even a request).
   void count_request(std::string_view route, int status);
   void count_chat(const ChatRecord& record);
+  void count_panel(const PanelRecord& record);
   void count_limit(Limit limit);
   void count_connection(int change);  // +1 opened, -1 closed
   void count_client_gone();
@@ -113,6 +120,7 @@ class Metrics::Shard {
     std::uint64_t connections_total = 0;
     std::int64_t connections = 0;
     std::uint64_t clients_gone = 0;
+    std::uint64_t panels = 0, panel_calls = 0, panels_changed = 0;
   };
 
   static void write_requests(std::string& out, const Tables& sum);

@@ -45,6 +45,9 @@ std::string text_to_route(const std::vector<experts::Message>& messages, const O
 /// the same id whose one choice carries those words, with the usage of all that were asked.
 std::string body_of(const aggregator::Answer& answer);
 
+/// The same as events of a stream, without the end mark: for an answer that no expert streamed.
+std::string events_of(const aggregator::Answer& answer, const router::Query& query);
+
 /// The opt-in `skillyard` object of a reply: who was asked, what each said about itself, what it
 /// cost.
 std::string explanation_of(const aggregator::Answer& answer, const router::Query& query);

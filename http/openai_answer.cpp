@@ -82,6 +82,31 @@ std::string body_of(const aggregator::Answer& answer) {
   return body.dump(-1, ' ', false, Json::error_handler_t::replace);
 }
 
+std::string events_of(const aggregator::Answer& answer, const router::Query& query) {
+  std::string head = R"(data: {"id":)";
+  append_string(head, "chatcmpl-" + query.id);
+  head.append(R"(,"object":"chat.completion.chunk","created":)");
+  append_number(head, query.unix_us / 1'000'000);
+  head.append(R"(,"model":)");
+  append_string(head, answer.reply().expert);
+  std::string out = head + R"(,"choices":[{"index":0,"delta":{"role":"assistant","content":)";
+  append_string(out, answer.text.empty() ? answer.reply().text : answer.text);
+  out.append(R"(},"finish_reason":null}]})").append("\n\n").append(head);
+  out.append(R"(,"choices":[{"index":0,"delta":{},"finish_reason":)");
+  const std::string& reason = answer.reply().finish_reason;
+  append_string(out, reason.empty() ? "stop" : std::string_view(reason));
+  out.append("}]}\n\n");
+  if (!query.call.usage_in_stream) return out;
+  const experts::Usage& usage = answer.usage;
+  out.append(head).append(R"(,"choices":[],"usage":{"prompt_tokens":)");
+  append_number(out, usage.prompt_tokens);
+  out.append(R"(,"completion_tokens":)");
+  append_number(out, usage.completion_tokens);
+  out.append(R"(,"total_tokens":)");
+  append_number(out, usage.prompt_tokens + usage.completion_tokens);
+  return out.append("}}\n\n");
+}
+
 void add_explanation(std::string& reply, std::string_view object) {
   const std::size_t brace = reply.rfind('}');
   if (brace == std::string::npos) return;

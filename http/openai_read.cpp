@@ -81,12 +81,21 @@ bool read_knobs(Reading& reading, std::string_view param, element value) {
     } else if (key == "pool") {
       if (!check_string(reading, "skillyard.pool", member, kPoolBytesMax)) return false;
       reading.pool = std::string_view(member);
+    } else if (key == "answer_type") {
+      std::string_view name;
+      knobs.answer_type = member.get(name) ? std::nullopt : aggregator::answer_type_of(name);
+      if (!knobs.answer_type) {
+        return reading.fail_type("skillyard.answer_type",
+                                 "choice, number, yes_no, date, list, json, code, short_text or "
+                                 "free_text");
+      }
     } else if (key == "explain") {
       if (!read_bool(reading, "skillyard.explain", member, knobs.explain)) return false;
     } else {
-      return reading.fail(Fault::unknown_field, "skillyard." + std::string(key),
-                          "`skillyard` holds quality, max_cost_usd, max_latency_ms, k, pool and "
-                          "explain");
+      return reading.fail(
+          Fault::unknown_field, "skillyard." + std::string(key),
+          "`skillyard` holds quality, max_cost_usd, max_latency_ms, k, answer_type, "
+          "pool and explain");
     }
   }
   return true;

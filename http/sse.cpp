@@ -44,7 +44,7 @@ EventStream::EventStream(Session& session) : session_(session) {
   session.announce_stream();
 }
 
-asio::awaitable<bool> EventStream::write(std::string_view events) {
+void EventStream::note_first(std::string_view events) {
   if (first_event_s_ < 0) {
     first_event_s_ =
         std::chrono::duration<double>(Session::Clock::now() - session_.began()).count();
@@ -53,6 +53,15 @@ asio::awaitable<bool> EventStream::write(std::string_view events) {
       session_.response().add("x-skillyard-expert", identity_.model);
     }
   }
+}
+
+void EventStream::put(std::string_view events) {
+  note_first(events);
+  session_.push(events);
+}
+
+asio::awaitable<bool> EventStream::write(std::string_view events) {
+  note_first(events);
   if (session_.push(events)) co_return true;
   co_return co_await session_.flush();
 }

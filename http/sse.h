@@ -29,6 +29,9 @@ class EventStream final : public experts::Sink {
 
   boost::asio::awaitable<bool> write(std::string_view events) override;
 
+  /// Events that are there all at once; what the client does not take now leaves with the end.
+  void put(std::string_view events);
+
   /// The good end: `data: [DONE]`, behind a last chunk with the `skillyard` object if there is one.
   void end(std::string_view explanation);
 
@@ -39,6 +42,8 @@ class EventStream final : public experts::Sink {
   double first_event_seconds() const { return first_event_s_; }
 
  private:
+  void note_first(std::string_view events);
+
   Session& session_;
   ChunkIdentity identity_;
   double first_event_s_ = -1;

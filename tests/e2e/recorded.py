@@ -31,7 +31,7 @@ OTHERWISE = {"alma": .35, "bert": .35, "cleo": .3, "dora": .6}
 COST = {"alma": .002, "bert": .002, "cleo": .003, "dora": .001}
 
 
-def plant(path, rows=1200, seed=7):
+def plant(path, rows=1200, seed=7, experts=EXPERTS, otherwise=OTHERWISE):
     """Writes an outcome file whose truth is known: three specialists and a cheap generalist."""
     draw = random.Random(seed)
     with open(path, "w", encoding="utf-8") as out:
@@ -42,8 +42,8 @@ def plant(path, rows=1200, seed=7):
             gold = draw.choice("ABCD")
             wrong = [letter for letter in "ABCD" if letter != gold]
             outcomes = {}
-            for expert, strengths in EXPERTS.items():
-                right = draw.random() < strengths.get(skill, OTHERWISE[expert])
+            for expert, strengths in experts.items():
+                right = draw.random() < strengths.get(skill, otherwise[expert])
                 outcomes[expert] = {"score": float(right), "cost": COST[expert],
                                     "answer": gold if right else draw.choice(wrong)}
             out.write(json.dumps({"id": f"planted/{number}", "text": text, "domain": skill, "gold": gold,

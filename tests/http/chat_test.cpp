@@ -84,6 +84,80 @@ TEST(Chat, explains_when_asked_in_three_ways) {
   EXPECT_EQ(events[4], "data: [DONE]");
 }
 
+/// Three experts, two of a mind, as the corridor hands it over.
+aggregator::Answer panel_answer() {
+  aggregator::Answer answer;
+  for (const char* name : {"alpha", "beta", "gamma"}) {
+    experts::Reply reply = reply_of(Outcome::ok);
+    reply.expert = name;
+    reply.text =
+        std::string("The answer is ") + (answer.replies.empty() ? "(A)." : "(B).") + "\xff";
+    reply.wire = std::string(R"({"id":"x","model":")") + name + R"(","choices":[]})";
+    reply.finish_reason = "stop";
+    answer.replies.push_back(reply);
+  }
+  answer.mode = aggregator::Mode::weighted;
+  answer.chosen = 1;
+  answer.votes = {"A", "B", "B"};
+  answer.changed = true;
+  answer.confidence = 0.75F;
+  answer.usage = {30, 15, 0, true};
+  return answer;
+}
+
+TEST(Chat, a_panel_answers_whole_or_in_events_when_it_is_decided) {
+  Doors doors = pong_doors();
+  doors.answer = [](const router::Query&, experts::Sink*) -> asio::awaitable<aggregator::Answer> {
+    aggregator::Answer answer = panel_answer();
+    co_return answer;
+  };
+  Rig rig(quick_options(), doors);
+  Client client(rig.port());
+  const std::string rest = R"("skillyard":{"k":3,"explain":true,"answer_type":"choice"},)"
+                           R"("messages":[{"role":"user","content":"ping"}]})";
+  const Reply whole = client.ask(chat(R"({"model":"skillyard/auto",)" + rest));
+  ASSERT_EQ(whole.status, 200) << whole.body;
+  EXPECT_EQ(whole.fields.at("x-skillyard-expert"), "beta");
+  const auto said = nlohmann::json::parse(whole.body)["skillyard"];
+  EXPECT_EQ(said["replies"][2]["vote"], "B");
+  EXPECT_EQ(said["changed"], true);
+  const Reply stream = client.ask(
+      chat(R"({"model":"skillyard/auto","stream":true,"stream_options":{"include_usage":true},)" +
+           rest));
+  EXPECT_EQ(stream.fields.at("x-skillyard-expert"), "beta");
+  const auto events = events_of(stream.body);
+  ASSERT_EQ(events.size(), 5u) << stream.body;
+  const auto first = nlohmann::json::parse(events[0].substr(6));
+  EXPECT_EQ(first["choices"][0]["delta"]["content"], "The answer is (B).\u00ff");
+  EXPECT_EQ(first["model"], "beta");
+  EXPECT_EQ(nlohmann::json::parse(events[1].substr(6))["choices"][0]["finish_reason"], "stop");
+  EXPECT_EQ(nlohmann::json::parse(events[2].substr(6))["usage"]["total_tokens"], 45);
+  EXPECT_EQ(nlohmann::json::parse(events[3].substr(6))["skillyard"]["mode"], "weighted");
+  EXPECT_EQ(events[4], "data: [DONE]");
+
+  const Reply wrong = client.ask(
+      chat(R"({"model":"skillyard/auto","skillyard":{"answer_type":"poem"},"messages":[]})"));
+  EXPECT_EQ(error_of(wrong)["param"], "skillyard.answer_type");
+}
+
+TEST(Chat, a_reader_that_breaks_off_is_no_end) {
+  Doors doors = pong_doors();
+  doors.answer = [](const router::Query&,
+                    experts::Sink* sink) -> asio::awaitable<aggregator::Answer> {
+    aggregator::Answer answer = panel_answer();
+    const std::string event(kEvent);
+    const bool taken = co_await sink->write(event);
+    experts::Reply reader = reply_of(Outcome::cut);
+    reader.started = taken;
+    answer.replies.push_back(reader);
+    co_return answer;
+  };
+  Rig rig(quick_options(), doors);
+  const Reply reply = Client(rig.port()).ask(chat(kPingStream));
+  EXPECT_EQ(reply.body.find("[DONE]"), std::string::npos);
+  EXPECT_NE(reply.body.find("upstream_error"), std::string::npos) << reply.body;
+}
+
 TEST(Chat, every_outcome_has_its_status_and_code) {
   struct Row {
     Outcome outcome;
