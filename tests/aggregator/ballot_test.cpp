@@ -188,7 +188,9 @@ TEST(Ballot, KnowsHowManyVotesCouldDecideIt) {
       // It may only be higher where votes for different answers decide sooner than equal ones.
       EXPECT_GE(ballot.votes_needed(), fewest(ballot, waiting));
       EXPECT_LE(ballot.votes_needed(), waiting.size());
-      if (waiting.size() == seats) EXPECT_EQ(ballot.votes_needed(), fewest(ballot, waiting));
+      if (waiting.size() == seats) {
+        EXPECT_EQ(ballot.votes_needed(), fewest(ballot, waiting));
+      }
       ballot.add(waiting.front(), std::string(1, static_cast<char>('A' + engine() % 3)));
       waiting.erase(waiting.begin());
     }

@@ -277,8 +277,6 @@ std::vector<Case> field_cases() {
        chat(R"({"model":"skillyard/auto","modalities":["text","audio"],)"
             R"("messages":[{"role":"user","content":"x"}]})"),
        400, "unsupported_capability"},
-      {"a panel", chat(R"({"model":"skillyard/auto@k3","messages":[{"role":"user","content":"x"}]})"), 400,
-       "unsupported_capability"},
       {"a panel with tools",
        chat(R"({"model":"skillyard/auto@k3","tools":[{"type":"function","function":{"name":"f"}}],)"
             R"("messages":[{"role":"user","content":"x"}]})"),

@@ -85,7 +85,8 @@ TEST_F(ReaderTest, ScanIsBoundedAndGoesOn) {
       "INSERT INTO decisions SELECT NULL, 'z' || i, unix_us, 'other', expert, model, outcome, "
       "reason, mode, gate, finish_reason, abstained, stream, propensity, policy_version, "
       "query_hash, features_hash, seed, prompt_tokens, completion_tokens, cached_tokens, "
-      "cost_microusd, decide_us, first_byte_us, total_us, calls, NULL FROM n, decisions "
+      "cost_microusd, decide_us, first_byte_us, total_us, calls, NULL, confidence, changed "
+      "FROM n, decisions "
       "WHERE decisions.seq = 1");
   Reader reader(scratch_.file());
   const DecisionFilter filter = {.pool = "auto", .expert = "", .since_us = 0, .before = ""};
