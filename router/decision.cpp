@@ -1,5 +1,6 @@
 #include "router/decision.h"
 
+#include <algorithm>
 #include <bit>
 #include <cstring>
 
@@ -13,15 +14,30 @@ constexpr std::uint8_t kVersion = 1;
 constexpr std::size_t kSkillsMax = 255;
 constexpr std::size_t kCandidatesMax = 4096;
 
-template <typename T>
-void put(std::string& out, T value) {
-  out.append(reinterpret_cast<const char*>(&value), sizeof value);
-}
+constexpr std::size_t kHeadBytes = 4 + 3 * sizeof(float) + sizeof(std::uint64_t);
+constexpr std::size_t kNameBytesMax = 255;
+constexpr std::size_t kTermBytes = 8 * sizeof(float);
 
-void put_name(std::string& out, std::string_view name) {
-  const auto length = std::min<std::size_t>(name.size(), 255);
-  put(out, static_cast<std::uint8_t>(length));
-  out.append(name.data(), length);
+/// Writes forward into bytes that are known to suffice.
+struct Pen {
+  char* at;
+
+  template <typename T>
+  void put(T value) {
+    std::memcpy(at, &value, sizeof value);
+    at += sizeof value;
+  }
+
+  void put_name(std::string_view name) {
+    const auto length = std::min(name.size(), kNameBytesMax);
+    put(static_cast<std::uint8_t>(length));
+    std::memcpy(at, name.data(), length);
+    at += length;
+  }
+};
+
+std::size_t bytes_of_name(std::string_view name) {
+  return 1 + std::min(name.size(), kNameBytesMax);
 }
 
 /// Reads forward; after the first overrun every read gives zero and ok is false.
@@ -57,29 +73,38 @@ struct Cursor {
 
 void encode_route(const Route& route, const NameOf& skill_name, const NameOf& expert_name,
                   std::string& out) {
-  put(out, kVersion);
-  put(out, static_cast<std::uint8_t>(route.reason));
-  put(out, static_cast<std::uint8_t>(route.abstained ? 1 : 0));
-  put(out, static_cast<std::uint8_t>(std::min<std::uint32_t>(route.k, 255)));
-  put(out, route.gain_lo);
-  put(out, route.general);
-  put(out, route.propensity);
-  put(out, route.features_hash);
   const auto skills = std::min(route.skills.size(), kSkillsMax);
-  put(out, static_cast<std::uint8_t>(skills));
-  for (std::size_t i = 0; i < skills; ++i) {
-    put_name(out, skill_name(route.skills[i].skill));
-    put(out, route.skills[i].share);
-  }
   const auto candidates = std::min(route.candidates.size(), kCandidatesMax);
-  put(out, static_cast<std::uint16_t>(candidates));
+  std::size_t bytes = kHeadBytes + 1 + 2;
+  for (std::size_t i = 0; i < skills; ++i)
+    bytes += bytes_of_name(skill_name(route.skills[i].skill)) + sizeof(float);
+  for (std::size_t i = 0; i < candidates; ++i)
+    bytes += bytes_of_name(expert_name(route.candidates[i].expert)) + 1 + kTermBytes;
+  const std::size_t before = out.size();
+  out.resize(before + bytes);
+  Pen pen{out.data() + before};
+  pen.put(kVersion);
+  pen.put(static_cast<std::uint8_t>(route.reason));
+  pen.put(static_cast<std::uint8_t>(route.abstained ? 1 : 0));
+  pen.put(static_cast<std::uint8_t>(std::min<std::uint32_t>(route.k, 255)));
+  pen.put(route.gain_lo);
+  pen.put(route.general);
+  pen.put(route.propensity);
+  pen.put(route.features_hash);
+  pen.put(static_cast<std::uint8_t>(skills));
+  for (std::size_t i = 0; i < skills; ++i) {
+    pen.put_name(skill_name(route.skills[i].skill));
+    pen.put(route.skills[i].share);
+  }
+  pen.put(static_cast<std::uint16_t>(candidates));
   for (std::size_t i = 0; i < candidates; ++i) {
     const auto& c = route.candidates[i];
-    put_name(out, expert_name(c.expert));
-    put(out, static_cast<std::uint8_t>(c.bar));
-    const float terms[8] = {c.p_correct,     c.p_lo,       c.p_hi,       c.utility,
-                            c.cost_microusd, c.skill_term, c.local_term, c.support};
-    out.append(reinterpret_cast<const char*>(terms), sizeof terms);
+    pen.put_name(expert_name(c.expert));
+    pen.put(static_cast<std::uint8_t>(c.bar));
+    for (const float term : {c.p_correct, c.p_lo, c.p_hi, c.utility, c.cost_microusd, c.skill_term,
+                             c.local_term, c.support}) {
+      pen.put(term);
+    }
   }
 }
 

@@ -86,7 +86,10 @@ struct Trail {
 class Scan {
  public:
   explicit Scan(Extractor& scratch)
-      : first_(scratch.found_.data()), trail_{scratch.seen_.data(), first_, scratch.epoch_} {}
+      : met_(scratch.met_.data()),
+        text_(scratch.text_),
+        first_(scratch.found_.data()),
+        trail_{scratch.seen_.data(), first_, scratch.epoch_} {}
 
   void read(std::string_view part) {
     const auto* p = reinterpret_cast<const unsigned char*>(part.data());
@@ -139,11 +142,12 @@ class Scan {
 
   const unsigned char* word(const unsigned char* p, const unsigned char* end) {
     const unsigned char* from = p;
-    std::uint64_t tally = 0;
+    std::uint64_t tally = 0, hash = kFnvStart;
     while (p < end) {
       const std::uint64_t more = kBytes.tally[*p];
       if (more == 0) break;
       tally += more;
+      hash = (hash ^ kBytes.lower[*p]) * kFnvPrime;
       ++p;
     }
     upper_ += tally / kOneCapital;
@@ -158,33 +162,30 @@ class Scan {
     ++words_;
     word_bytes_ += length;
     if (in_options_) ++option_letters_;
-    token(length > 4 ? hash_with_pieces(from, p) : hash_of(from, p));
+    if (length > 4 && is_new(hash)) emit_pieces(from, p);
+    token(hash);
     return p;
   }
 
-  static std::uint64_t hash_of(const unsigned char* p, const unsigned char* end) {
-    std::uint64_t hash = kFnvStart;
-    for (; p < end; ++p) hash = (hash ^ kBytes.lower[*p]) * kFnvPrime;
-    return hash;
+  /// False: the text had this word before, and with it its pieces. True may be wrong.
+  bool is_new(std::uint64_t word) {
+    Extractor::Met& met = met_[word % Extractor::kWordsMet];
+    if (met.word == word && met.text == text_) return false;
+    met = {word, text_};
+    return true;
   }
 
-  /// Emits every four letters of `<word>` on the way.
-  std::uint64_t hash_with_pieces(const unsigned char* p, const unsigned char* end) {
+  /// Every four letters of `<word>`.
+  void emit_pieces(const unsigned char* p, const unsigned char* end) {
     Trail trail = trail_;
-    std::uint64_t hash = kFnvStart;
     std::uint32_t window = '<';
-    for (int i = 0; i < 2; ++i, ++p) {
-      window = window << 8 | kBytes.lower[*p];
-      hash = (hash ^ kBytes.lower[*p]) * kFnvPrime;
-    }
+    for (int i = 0; i < 2; ++i, ++p) window = window << 8 | kBytes.lower[*p];
     for (; p < end; ++p) {
       window = window << 8 | kBytes.lower[*p];
-      hash = (hash ^ kBytes.lower[*p]) * kFnvPrime;
       trail.emit(kPiece ^ window * kFnvPrime);
     }
     trail.emit(kPiece ^ (window << 8 | '>') * kFnvPrime);
     trail_ = trail;
-    return hash;
   }
 
   const unsigned char* word_beyond_ascii(const unsigned char* p, const unsigned char* end);
@@ -235,6 +236,8 @@ class Scan {
     option_letters_ = 0;
   }
 
+  Extractor::Met* const met_;
+  const std::uint32_t text_;
   std::uint32_t* const first_;  // the distinct buckets so far: [first_, trail_.next)
   Trail trail_;
   std::uint64_t previous_ = 0;
@@ -334,9 +337,10 @@ void Scan::finish(std::string_view head, std::string_view tail, Features& out) {
       options_ ? static_cast<float>(numeric_options_) / static_cast<float>(options_) : 0;
 }
 
-Extractor::Extractor() : seen_(kBuckets, 0), found_(kEmittedMax) {}
+Extractor::Extractor() : seen_(kBuckets, 0), found_(kEmittedMax), met_(kWordsMet) {}
 
 void Extractor::extract(std::string_view text, Features& out) {
+  ++text_;
   if (++epoch_ == 0) {
     std::memset(seen_.data(), 0, seen_.size());
     epoch_ = 1;

@@ -59,8 +59,19 @@ class Extractor {
 
  private:
   friend class Scan;
+
+  /// A word that was met, and in which text: long words come again, their pieces need not.
+  struct Met {
+    std::uint64_t word = 0;  // its hash
+    std::uint32_t text = 0;
+  };
+
+  static constexpr std::size_t kWordsMet = 256;
+
   std::vector<std::uint8_t> seen_;    // [kBuckets] epoch in which a bucket was last emitted
   std::vector<std::uint32_t> found_;  // buckets of the text, in order; not kept between texts
+  std::vector<Met> met_;              // [kWordsMet]
+  std::uint32_t text_ = 0;            // texts so far
   std::uint8_t epoch_ = 0;
 };
 
