@@ -26,17 +26,20 @@ double measure(const moe::Kernels& kernels, moe::TensorType type, std::size_t co
   for (auto& byte : weights) byte = static_cast<unsigned char>(random() & 0x3f);
   moe::AlignedVector<float> x(columns * kSize), sums(columns * kSize / 32), out(columns * kRows);
   moe::AlignedVector<std::int16_t> q(columns * kSize);
+  moe::AlignedVector<moe::ActBlock> blocks(columns * (kSize / 32 + 1));
   for (float& value : x) value = static_cast<float>(random() % 2001) - 1000;
   std::vector<moe::ActRow> rows(columns);
   for (std::size_t c = 0; c < columns; ++c) {
-    rows[c] = {&x[c * kSize], &q[c * kSize], &sums[c * kSize / 32], 0};
-    rows[c].scale = kernels.quantize(&x[c * kSize], kSize, &q[c * kSize], &sums[c * kSize / 32]);
+    moe::ActBlock* own = &blocks[c * (kSize / 32 + 1)];
+    rows[c] = {&x[c * kSize], &q[c * kSize], &sums[c * kSize / 32], 0, own};
+    rows[c].scale = kernels.quantize_row(&x[c * kSize], kSize, &q[c * kSize], &sums[c * kSize / 32]);
+    kernels.quantize_blocks(&x[c * kSize], kSize, own);
   }
   double best = 1e9;
   for (int round = 0; round < rounds; ++round) {
     const auto start = std::chrono::steady_clock::now();
     kernels.matmul(static_cast<std::uint32_t>(type), weights.data(), row_bytes, kSize, kRows,
-                   rows.data(), columns, out.data(), kRows);
+                   rows.data(), columns, out.data(), kRows, nullptr);
     best = std::min(
         best, std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
   }

@@ -3,7 +3,8 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
-#include <numbers>
+
+#include "experts/moe/rope.h"
 
 namespace moe {
 
@@ -19,52 +20,34 @@ std::size_t round_up(std::size_t n, std::size_t to) {
   return (n + to - 1) / to * to;
 }
 
-/// YaRN (arXiv 2309.00071): the pair at which a rotation of `turns` over the original context lies.
-double yarn_pair(const Rope& rope, double turns) {
-  return rope.dims * std::log(rope.context_original / (turns * 2 * std::numbers::pi)) /
-         (2 * std::log(static_cast<double>(rope.base)));
-}
-
-std::vector<double> rope_frequencies(const Rope& rope, const std::vector<float>& factors) {
-  const std::size_t pairs = static_cast<std::size_t>(rope.dims / 2);
-  const double low = std::max(0.0, std::floor(yarn_pair(rope, rope.beta_fast)));
-  const double high = std::min(rope.dims - 1.0, std::ceil(yarn_pair(rope, rope.beta_slow)));
-  std::vector<double> frequencies(pairs);
-  for (std::size_t i = 0; i < pairs; ++i) {
-    double plain =
-        std::pow(static_cast<double>(rope.base), -2.0 * static_cast<double>(i) / rope.dims);
-    if (!factors.empty()) plain /= factors[i];
-    const double scaled = plain * rope.frequency_scale;
-    double keep = 0;  // share of the unscaled frequency
-    if (rope.yarn) {
-      keep = 1 - std::clamp((static_cast<double>(i) - low) / std::max(0.001, high - low), 0.0, 1.0);
-    }
-    frequencies[i] = scaled * (1 - keep) + plain * keep;
-  }
-  return frequencies;
-}
-
 }  // namespace
 
-void Forward::Activations::resize(std::size_t rows, std::size_t size, bool quantized) {
+void Forward::Activations::resize(std::size_t rows, std::size_t size, const Weights& weights) {
   size_ = size;
-  size_q_ = quantized ? round_up(size, 32) : 0;
+  words_ = weights.wants_rows ? round_up(size, 32) : 0;
+  // One block more than needed: rows whose size is a power of two would share cache sets.
+  blocks_ = weights.wants_blocks ? size / 32 + 1 : 0;
   f32_.resize(rows * size);
-  q_.resize(rows * size_q_);
-  sums_.resize(rows * size_q_ / 32);
+  q_.resize(rows * words_);
+  sums_.resize(rows * words_ / 32);
+  bytes_.resize(rows * blocks_);
   views_.resize(rows);
   for (std::size_t i = 0; i < rows; ++i) {
     views_[i].f32 = f32_.data() + i * size;
-    views_[i].q = q_.data() + i * size_q_;
-    views_[i].sums = sums_.data() + i * (size_q_ / 32);
+    views_[i].q = q_.data() + i * words_;
+    views_[i].sums = sums_.data() + i * (words_ / 32);
+    views_[i].blocks = bytes_.data() + i * blocks_;
   }
 }
 
 void Forward::Activations::finish(const Kernels& kernels, std::size_t i, std::size_t size) {
   // Quantised matrices have rows of a multiple of 32; other sizes only meet float weights.
-  if (size_q_ == 0 || size % 32 != 0) return;
-  views_[i].scale =
-      kernels.quantize(row(i), size, q_.data() + i * size_q_, sums_.data() + i * (size_q_ / 32));
+  if (size % 32 != 0) return;
+  if (words_ != 0) {
+    views_[i].scale = kernels.quantize_row(row(i), size, q_.data() + i * words_,
+                                           sums_.data() + i * (words_ / 32));
+  }
+  if (blocks_ != 0) kernels.quantize_blocks(row(i), size, bytes_.data() + i * blocks_);
 }
 
 Forward::Forward(const Model& model, KvCache& cache, Team& team, const Kernels& kernels,
@@ -75,21 +58,20 @@ Forward::Forward(const Model& model, KvCache& cache, Team& team, const Kernels& 
       team_(team),
       kernels_(kernels),
       rows_max_(static_cast<std::size_t>(rows_max)) {
-  const bool quantized = model.weights.quantized;
   const auto width = static_cast<std::size_t>(config_.width);
   const auto heads = static_cast<std::size_t>(config_.heads);
   const auto heads_kv = static_cast<std::size_t>(config_.heads_kv);
   residual_.resize(rows_max_ * width);
-  normed_.resize(rows_max_, width, quantized);
+  normed_.resize(rows_max_, width, model.weights);
   q_.resize(rows_max_ * heads * config_.head_k);
   k_.resize(rows_max_ * heads_kv * config_.head_k);
   v_.resize(rows_max_ * heads_kv * config_.head_v);
-  attended_.resize(rows_max_, heads * config_.head_v, quantized);
+  attended_.resize(rows_max_, heads * config_.head_v, model.weights);
   const Latent& latent = config_.latent;
   if (latent.kv_rank > 0) {
     kv_a_.resize(rows_max_ * (latent.kv_rank + config_.rope.dims));
-    kv_low_.resize(rows_max_, latent.kv_rank, quantized);
-    if (latent.q_rank > 0) q_low_.resize(rows_max_, latent.q_rank, quantized);
+    kv_low_.resize(rows_max_, latent.kv_rank, model.weights);
+    if (latent.q_rank > 0) q_low_.resize(rows_max_, latent.q_rank, model.weights);
     // The outputs of attn_kv_b, before they are split into keys and values.
     if (!latent.split) k_.resize(rows_max_ * heads * (latent.nope + config_.head_v));
   }
@@ -109,6 +91,7 @@ Forward::Forward(const Model& model, KvCache& cache, Team& team, const Kernels& 
     const std::size_t widest = std::max(scratch.query.size(), scratch.mixed.size());
     scratch.q.resize(widest);
     scratch.sums.resize(widest / 32 + 1);
+    scratch.blocks.resize(widest / 32 + 1);
   }
 }
 
@@ -140,8 +123,8 @@ void Forward::run(std::span<const BatchRow> rows) {
 void Forward::embed() {
   const Matrix& table = model_.weights.embedding;
   for (std::size_t i = 0; i < rows_.size(); ++i) {
-    kernels_.dequantize(table.type, table.row(static_cast<std::size_t>(rows_[i].token)), table.cols,
-                        residual_.data() + i * table.cols);
+    dequantize(table.type, table.row(static_cast<std::size_t>(rows_[i].token)), table.cols,
+               residual_.data() + i * table.cols);
   }
 }
 
@@ -176,23 +159,27 @@ void Forward::multiply(std::span<const Product> products, const ActRow* x, std::
   std::size_t total = 0;
   for (const Product& p : products) total += p.matrix->rows;
   const std::size_t wanted = total / (static_cast<std::size_t>(team_.threads()) * kTasksPerThread);
-  const std::size_t chunk = std::clamp(round_up(wanted, 4), kChunkMin, std::size_t{1024});
+  const std::size_t chunk = std::clamp(round_up(wanted, 16), kChunkMin, std::size_t{1024});
   std::uint32_t tasks = 0;
-  for (const Product& p : products)
-    tasks += static_cast<std::uint32_t>((p.matrix->rows + chunk - 1) / chunk);
-  team_.run(tasks, [&](std::uint32_t task, int) {
+  const auto tasks_of = [&](const Product& p) {
+    return static_cast<std::uint32_t>((p.matrix->rows + chunk - 1) / chunk);
+  };
+  for (const Product& p : products) tasks += tasks_of(p);
+  const auto locate = [&](std::uint32_t task) -> std::pair<const Product*, std::size_t> {
     for (const Product& p : products) {
-      const auto own = static_cast<std::uint32_t>((p.matrix->rows + chunk - 1) / chunk);
-      if (task >= own) {
-        task -= own;
-        continue;
-      }
-      const std::size_t first = task * chunk;
-      const std::size_t count = std::min(chunk, p.matrix->rows - first);
-      kernels_.matmul(p.matrix->type, p.matrix->row(first), p.matrix->row_bytes, p.matrix->cols,
-                      count, x, rows, p.out + first, p.stride);
-      return;
+      if (task < tasks_of(p)) return {&p, task * chunk};
+      task -= tasks_of(p);
     }
+    return {nullptr, 0};
+  };
+  const auto threads = static_cast<std::uint32_t>(team_.threads());
+  team_.run(tasks, [&](std::uint32_t task, int) {
+    const auto [p, first] = locate(task);
+    const auto [next, next_first] = locate(task + threads);
+    const std::size_t count = std::min(chunk, p->matrix->rows - first);
+    kernels_.matmul(p->matrix->type, p->matrix->row(first), p->matrix->row_bytes, p->matrix->cols,
+                    count, x, rows, p->out + first, p->stride,
+                    next != nullptr ? next->matrix->row(next_first) : nullptr);
   });
 }
 
@@ -341,13 +328,15 @@ void Forward::attend_head(const Attention& a, std::size_t layer, std::size_t row
   const auto expand = [&](const Matrix& matrix, std::size_t rows, const float* x, float* y) {
     ActRow view;
     view.f32 = x;
-    if (model_.weights.quantized && matrix.cols % 32 == 0) {
-      view.scale = kernels_.quantize(x, matrix.cols, scratch.q.data(), scratch.sums.data());
+    if (matrix.cols % 32 == 0) {
+      view.scale = kernels_.quantize_row(x, matrix.cols, scratch.q.data(), scratch.sums.data());
+      kernels_.quantize_blocks(x, matrix.cols, scratch.blocks.data());
       view.q = scratch.q.data();
       view.sums = scratch.sums.data();
+      view.blocks = scratch.blocks.data();
     }
     kernels_.matmul(matrix.type, matrix.row(head * rows), matrix.row_bytes, matrix.cols, rows,
-                    &view, 1, y, rows);
+                    &view, 1, y, rows, nullptr);
   };
   expand(a.k_b, kv_rank, q, scratch.query.data());
   std::memcpy(scratch.query.data() + kv_rank, q + nope, (head_k - nope) * sizeof(float));
@@ -469,7 +458,7 @@ void Forward::group_by_expert(const Layer& layer) {
       const auto* gate = reinterpret_cast<const unsigned char*>(layer.shared_gate.data());
       float z = 0;
       kernels_.matmul(static_cast<std::uint32_t>(TensorType::f32), gate, 0,
-                      layer.shared_gate.size(), 1, normed_.rows() + row, 1, &z, 1);
+                      layer.shared_gate.size(), 1, normed_.rows() + row, 1, &z, 1, nullptr);
       weight = 1.0f / (1.0f + std::exp(-z));
     }
     fill(picks + row, row, layer.shared[0], weight);
@@ -507,7 +496,7 @@ void Forward::hint(std::size_t index) {
   const Layer& layer = model_.weights.layers[index];
   if (!store_->takes_hints() || !layer.is_sparse()) return;
   const auto width = static_cast<std::size_t>(config_.width);
-  ahead_.resize(rows_.size(), width, model_.weights.quantized);
+  ahead_.resize(rows_.size(), width, model_.weights);
   team_.run(static_cast<std::uint32_t>(rows_.size()), [&](std::uint32_t row, int) {
     kernels_.rms_norm(residual_.data() + row * width, layer.ffn_norm.data(), width, config_.rms_eps,
                       ahead_.row(row));
@@ -554,7 +543,7 @@ void Forward::run_experts(std::span<const Group> groups) {
   std::size_t gate_rows = 0;
   for (const Group& group : groups) gate_rows += group.expert->gate.rows;
   const auto chunk_of = [&](std::size_t rows) {
-    return std::clamp(round_up(rows / (threads * kTasksPerThread), 4), kChunkMin, kChunkMax);
+    return std::clamp(round_up(rows / (threads * kTasksPerThread), 16), kChunkMin, kChunkMax);
   };
   chunk_ = chunk_of(gate_rows);
   tasks_.clear();
@@ -565,10 +554,9 @@ void Forward::run_experts(std::span<const Group> groups) {
     for (std::size_t r = 0; r < rows; r += chunk_)
       tasks_.push_back({g, static_cast<std::uint32_t>(r)});
   }
-  hidden_slots_.resize(slot_row_.size(), ffn, model_.weights.quantized);
+  hidden_slots_.resize(slot_row_.size(), ffn, model_.weights);
   team_.run(static_cast<std::uint32_t>(tasks_.size()), [&](std::uint32_t task, int thread) {
-    gate_and_up(groups[tasks_[task].group], tasks_[task].first_row,
-                scratch_[static_cast<std::size_t>(thread)]);
+    gate_and_up(groups, task, scratch_[static_cast<std::size_t>(thread)]);
   });
   const std::uint32_t first_slot = groups.front().first;
   const std::uint32_t slots = groups.back().first + groups.back().count - first_slot;
@@ -586,17 +574,25 @@ void Forward::run_experts(std::span<const Group> groups) {
 }
 
 /// hidden[slot] = silu(gate x) * up x for some rows of one expert's matrices and all its slots.
-void Forward::gate_and_up(const Group& group, std::size_t first, Scratch& scratch) {
+void Forward::gate_and_up(std::span<const Group> groups, std::uint32_t task, Scratch& scratch) {
+  const Group& group = groups[tasks_[task].group];
   const Expert& expert = *group.expert;
+  const std::size_t first = tasks_[task].first_row;
   const std::size_t count = std::min(chunk_, expert.gate.rows - first);
+  const std::size_t follower = task + static_cast<std::size_t>(team_.threads());
+  const unsigned char* next = groups[0].expert->down.data;
+  if (follower < tasks_.size()) {
+    next = groups[tasks_[follower].group].expert->gate.row(tasks_[follower].first_row);
+  }
+  const auto multiply = [&](const Matrix& matrix, std::size_t slot, std::size_t columns, float* out,
+                            const unsigned char* then) {
+    kernels_.matmul(matrix.type, matrix.row(first), matrix.row_bytes, matrix.cols, count,
+                    slot_x_.data() + slot, columns, out, kChunkMax, then);
+  };
   for (std::size_t c = 0; c < group.count; c += kColumns) {
     const std::size_t columns = std::min<std::size_t>(kColumns, group.count - c);
-    const ActRow* x = slot_x_.data() + group.first + c;
-    for (const auto& [matrix, out] : {std::pair(&expert.gate, scratch.first.data()),
-                                      std::pair(&expert.up, scratch.second.data())}) {
-      kernels_.matmul(matrix->type, matrix->row(first), matrix->row_bytes, matrix->cols, count, x,
-                      columns, out, kChunkMax);
-    }
+    multiply(expert.gate, group.first + c, columns, scratch.first.data(), expert.up.row(first));
+    multiply(expert.up, group.first + c, columns, scratch.second.data(), next);
     for (std::size_t i = 0; i < columns; ++i) {
       float* gate = scratch.first.data() + i * kChunkMax;
       kernels_.silu_mul(gate, scratch.second.data() + i * kChunkMax, count);
@@ -610,13 +606,16 @@ void Forward::gate_and_up(const Group& group, std::size_t first, Scratch& scratc
 void Forward::down(std::span<const Group> groups, std::size_t first, std::size_t count,
                    Scratch& scratch) {
   const auto width = static_cast<std::size_t>(config_.width);
-  for (const Group& group : groups) {
+  for (std::size_t g = 0; g < groups.size(); ++g) {
+    const Group& group = groups[g];
+    const unsigned char* next =
+        g + 1 < groups.size() ? groups[g + 1].expert->down.row(first) : nullptr;
     const Matrix& matrix = group.expert->down;
     for (std::size_t c = 0; c < group.count; c += kColumns) {
       const std::size_t columns = std::min<std::size_t>(kColumns, group.count - c);
       const std::size_t slot = group.first + c;
       kernels_.matmul(matrix.type, matrix.row(first), matrix.row_bytes, matrix.cols, count,
-                      hidden_slots_.rows() + slot, columns, scratch.first.data(), kChunkMax);
+                      hidden_slots_.rows() + slot, columns, scratch.first.data(), kChunkMax, next);
       for (std::size_t i = 0; i < columns; ++i) {
         kernels_.add_scaled(residual_.data() + slot_row_[slot + i] * width + first,
                             scratch.first.data() + i * kChunkMax, slot_weight_[slot + i], count);
@@ -632,7 +631,7 @@ void Forward::compute_logits() {
   }
   if (logit_rows_.empty()) return;
   const auto width = static_cast<std::size_t>(config_.width);
-  final_.resize(logit_rows_.size(), width, model_.weights.quantized);
+  final_.resize(logit_rows_.size(), width, model_.weights);
   team_.run(static_cast<std::uint32_t>(logit_rows_.size()), [&](std::uint32_t i, int) {
     kernels_.rms_norm(residual_.data() + logit_rows_[i] * width, model_.weights.output_norm.data(),
                       width, config_.rms_eps, final_.row(i));

@@ -61,10 +61,11 @@ class Forward {
   void hidden_into(std::vector<std::vector<float>>* hidden) { hidden_ = hidden; }
 
  private:
-  /// Rows of floats together with the 16-bit form that quantised matrices read.
+  /// Rows of floats together with the rounded forms that quantised matrices read.
   class Activations {
    public:
-    void resize(std::size_t rows, std::size_t size, bool quantized);
+    /// `weights` tells which forms are wanted.
+    void resize(std::size_t rows, std::size_t size, const Weights& weights);
 
     float* row(std::size_t i) { return f32_.data() + i * size_; }
 
@@ -77,9 +78,10 @@ class Forward {
 
    private:
     std::size_t size_ = 0;
-    std::size_t size_q_ = 0;  // row size of q_, 0: floats only
+    std::size_t words_ = 0, blocks_ = 0;  // row sizes of q_ and bytes_; 0: not wanted
     AlignedVector<float> f32_, sums_;
     AlignedVector<std::int16_t> q_;
+    AlignedVector<ActBlock> bytes_;
     std::vector<ActRow> views_;
   };
 
@@ -97,6 +99,7 @@ class Forward {
     AlignedVector<float> query, mixed;   // latent attention: [kv_rank + rope], [kv_rank]
     AlignedVector<std::int16_t> q;
     AlignedVector<float> sums;
+    AlignedVector<ActBlock> blocks;
   };
 
   // Experts. A slot is one (row, expert) pair; slots are sorted by expert, then row. The shared
@@ -131,7 +134,7 @@ class Forward {
   void hint(std::size_t layer);
   void guess_experts(std::size_t layer);
   void run_experts(std::span<const Group> groups);
-  void gate_and_up(const Group& group, std::size_t first, Scratch& scratch);
+  void gate_and_up(std::span<const Group> groups, std::uint32_t task, Scratch& scratch);
   void down(std::span<const Group> groups, std::size_t first, std::size_t count, Scratch& scratch);
   void compute_logits();
 

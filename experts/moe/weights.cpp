@@ -51,8 +51,7 @@ class Shelf {
              "has " + std::to_string(elements) + " elements, expected " + std::to_string(size));
     }
     std::vector<float> values(size);
-    kPortable.dequantize(tensor.type, reinterpret_cast<const unsigned char*>(tensor.data), size,
-                         values.data());
+    dequantize(tensor.type, reinterpret_cast<const unsigned char*>(tensor.data), size, values.data());
     return values;
   }
 
@@ -72,7 +71,9 @@ class Shelf {
     }
   }
 
-  bool quantized() const { return quantized_; }
+  bool wants_rows() const { return wants_rows_; }
+
+  bool wants_blocks() const { return wants_blocks_; }
 
  private:
   [[noreturn]] void refuse(const Tensor& tensor, const std::string& what) const {
@@ -102,13 +103,14 @@ class Shelf {
     matrix.row_bytes = tensor.row_bytes();
     matrix.data =
         reinterpret_cast<const unsigned char*>(tensor.data) + first_row * matrix.row_bytes;
-    quantized_ = quantized_ || traits_of(tensor.type)->elements > 1;
+    wants_rows_ = wants_rows_ || traits_of(tensor.type)->elements == 32;
+    wants_blocks_ = wants_blocks_ || traits_of(tensor.type)->elements == 256;
     return matrix;
   }
 
   const Gguf& gguf_;
   std::set<std::string_view> taken_;
-  bool quantized_ = false;
+  bool wants_rows_ = false, wants_blocks_ = false;
 };
 
 Attention read_latent(Shelf& shelf, const Config& config, const std::string& blk) {
@@ -258,7 +260,8 @@ Weights Weights::read(const Gguf& gguf, Config& config) {
     }
   }
   shelf.refuse_untaken();
-  weights.quantized = shelf.quantized();
+  weights.wants_rows = shelf.wants_rows();
+  weights.wants_blocks = shelf.wants_blocks();
   return weights;
 }
 

@@ -62,8 +62,9 @@ struct Weights {
   std::vector<float> output_norm;
   std::vector<float> rope_factors;  // [rope.dims / 2]; empty: none
   std::vector<Layer> layers;
-  std::size_t ffn_max = 0;  // widest expert, shared and dense ones included
-  bool quantized = false;   // some matrix wants 16-bit activations
+  std::size_t ffn_max = 0;   // widest expert, shared and dense ones included
+  bool wants_rows = false;    // some matrix is of a type in blocks of 32: see ActRow
+  bool wants_blocks = false;  // some matrix is a K-quant
 
   /// Fills config.vocabulary. Throws std::runtime_error naming the tensor that is missing, has
   /// another shape, a type that does not run, or is not known to the architecture.

@@ -137,16 +137,19 @@ struct RandomRows {
   std::vector<float> f32;
   std::vector<std::int16_t> q;
   std::vector<float> sums;
+  std::vector<ActBlock> blocks;
   std::vector<ActRow> rows;
 
   RandomRows(std::size_t count, std::size_t n, const Kernels& kernels, std::mt19937& random)
-      : f32(count * n), q(count * n), sums(count * (n / 32 + 1)), rows(count) {
+      : f32(count * n), q(count * n), sums(count * (n / 32 + 1)), blocks(sums.size()), rows(count) {
     std::normal_distribution<float> normal;
     for (float& x : f32) x = normal(random);
     for (std::size_t i = 0; i < count; ++i) {
-      rows[i] = {&f32[i * n], &q[i * n], &sums[i * (n / 32 + 1)], 0};
-      if (n % 32 == 0)
-        rows[i].scale = kernels.quantize(&f32[i * n], n, &q[i * n], &sums[i * (n / 32 + 1)]);
+      const std::size_t at = i * (n / 32 + 1);
+      rows[i] = {&f32[i * n], &q[i * n], &sums[at], 0, &blocks[at]};
+      if (n % 32 != 0) continue;
+      rows[i].scale = kernels.quantize_row(&f32[i * n], n, &q[i * n], &sums[at]);
+      kernels.quantize_blocks(&f32[i * n], n, &blocks[at]);
     }
   }
 };
@@ -157,10 +160,11 @@ TEST(Kernels, AgreeWithTheFormatsDefinition) {
     const RandomMatrix w(type, 3, 512, random);
     const RandomRows x(2, 512, kPortable, random);
     float out[6];
-    kPortable.matmul(w.type, w.data.data(), w.row_bytes, w.n, w.rows, x.rows.data(), 2, out, 3);
+    kPortable.matmul(w.type, w.data.data(), w.row_bytes, w.n, w.rows, x.rows.data(), 2, out, 3,
+                     nullptr);
     std::vector<float> row(512);
     for (std::size_t r = 0; r < 3; ++r) {
-      kPortable.dequantize(w.type, &w.data[r * w.row_bytes], w.n, row.data());
+      dequantize(w.type, &w.data[r * w.row_bytes], w.n, row.data());
       for (std::size_t c = 0; c < 2; ++c) {
         double sum = 0, size = 0;
         for (std::size_t i = 0; i < 512; ++i) {
@@ -182,21 +186,21 @@ TEST(Kernels, EveryInstructionSetAndTileGivesTheSameBits) {
     const std::size_t block = traits_of(type).elements;
     for (const std::size_t n :
          {std::size_t{block}, std::size_t{768}, block == 1 ? std::size_t{43} : 3 * block}) {
-      const std::size_t rows = 11, columns = 37;
+      const std::size_t rows = 27, columns = 37;
       const RandomMatrix w(type, rows, n, random);
       const RandomRows x(columns, n, kPortable, random);
       std::vector<float> expected(rows * columns);
       for (std::size_t c = 0; c < columns; ++c) {
         for (std::size_t r = 0; r < rows; ++r) {
           kPortable.matmul(w.type, &w.data[r * w.row_bytes], w.row_bytes, n, 1, &x.rows[c], 1,
-                           &expected[c * rows + r], rows);
+                           &expected[c * rows + r], rows, nullptr);
         }
       }
       for (const Kernels* kernels : runnable()) {
         for (const std::size_t count : {1, 2, 3, 5, 14, 37}) {
           std::vector<float> out(rows * count);
           kernels->matmul(w.type, w.data.data(), w.row_bytes, n, rows, x.rows.data(), count,
-                          out.data(), rows);
+                          out.data(), rows, nullptr);
           ASSERT_EQ(0, std::memcmp(out.data(), expected.data(), out.size() * 4))
               << kernels->name << " " << traits_of(type).name << " n " << n << " columns " << count;
         }
@@ -237,9 +241,17 @@ TEST(Kernels, RowOperationsGiveTheSameBits) {
       if (n % 32 == 0) {
         std::vector<std::int16_t> q(n);
         std::vector<float> sums(n / 32);
-        all.push_back(kernels->quantize(x.data(), n, q.data(), sums.data()));
+        all.push_back(kernels->quantize_row(x.data(), n, q.data(), sums.data()));
         keep(sums);
         all.insert(all.end(), q.begin(), q.end());
+        std::vector<ActBlock> blocks(n / 32);
+        kernels->quantize_blocks(x.data(), n, blocks.data());
+        for (const ActBlock& block : blocks) {
+          all.insert(all.end(), {block.scale, block.sum});
+          all.insert(all.end(), block.offsets, block.offsets + 2);
+          all.insert(all.end(), block.high, block.high + 32);
+          all.insert(all.end(), block.low, block.low + 32);
+        }
       }
       results.push_back(std::move(all));
     }

@@ -67,10 +67,10 @@ class Reference {
     std::vector<float> row(static_cast<std::size_t>(tensor.ne[0]));
     Matrix m(tensor.rows(), tensor.ne[0]);
     for (int r = 0; r < m.rows(); ++r) {
-      kPortable.dequantize(tensor.type,
-                           reinterpret_cast<const unsigned char*>(tensor.data) +
-                               static_cast<std::size_t>(r) * tensor.row_bytes(),
-                           row.size(), row.data());
+      dequantize(tensor.type,
+                 reinterpret_cast<const unsigned char*>(tensor.data) +
+                     static_cast<std::size_t>(r) * tensor.row_bytes(),
+                 row.size(), row.data());
       for (int c = 0; c < m.cols(); ++c)
         m(r, c) = static_cast<double>(row[static_cast<std::size_t>(c)]);
     }

@@ -37,7 +37,7 @@ TEST_F(Tools, SynthWritesRunnableModelsOfTheTypesItSays) {
     // The weights have the spread that synth promises: token vectors have variance 1.
     std::vector<float> row(256);
     const Matrix& table = model.weights.embedding;
-    kPortable.dequantize(table.type, table.row(7), row.size(), row.data());
+    dequantize(table.type, table.row(7), row.size(), row.data());
     double squares = 0;
     for (const float x : row) squares += static_cast<double>(x) * x;
     EXPECT_NEAR(squares / 256, 1, 0.2) << type;

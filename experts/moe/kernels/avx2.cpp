@@ -25,11 +25,6 @@ struct Words {
   __m256i a, b;
 };
 
-// Words 0 to 7, and 8 to 15, each twice.
-struct Scales {
-  __m256i a, b;
-};
-
 inline float to_f32(unsigned short half) {
   return _cvtsh_ss(half);
 }
@@ -108,16 +103,8 @@ inline Floats widen_bf16(const unsigned char* p) {
   return {half_widen_bf16(p), half_widen_bf16(p + 16)};
 }
 
-inline Half half_zero() {
-  return _mm256_setzero_ps();
-}
-
 inline Half half_load(const float* p) {
   return _mm256_loadu_ps(p);
-}
-
-inline Half half_fma(Half x, Half y, Half z) {
-  return _mm256_fmadd_ps(x, y, z);
 }
 
 inline float half_sum(Half x) {
@@ -168,10 +155,6 @@ inline void store_rounded(std::int16_t* p, Floats x) {
   _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), _mm256_permute4x64_epi64(packed, 0xd8));
 }
 
-inline Words widen_u8(const unsigned char* p) {
-  return {_mm256_cvtepu8_epi16(load128(p)), _mm256_cvtepu8_epi16(load128(p + 16))};
-}
-
 inline Words widen_i8(const unsigned char* p) {
   return {_mm256_cvtepi8_epi16(load128(p)), _mm256_cvtepi8_epi16(load128(p + 16))};
 }
@@ -197,21 +180,6 @@ inline Words both(int low, int high) {
   return {_mm256_set1_epi16(static_cast<short>(low)), _mm256_set1_epi16(static_cast<short>(high))};
 }
 
-inline Words and_with(Words x, int y) {
-  const __m256i mask = _mm256_set1_epi16(static_cast<short>(y));
-  return {_mm256_and_si256(x.a, mask), _mm256_and_si256(x.b, mask)};
-}
-
-template <int kBits>
-inline Words shift_right(Words x) {
-  return {_mm256_srli_epi16(x.a, kBits), _mm256_srli_epi16(x.b, kBits)};
-}
-
-template <int kBits>
-inline Words shift_left(Words x) {
-  return {_mm256_slli_epi16(x.a, kBits), _mm256_slli_epi16(x.b, kBits)};
-}
-
 inline Words or_with(Words x, Words y) {
   return {_mm256_or_si256(x.a, y.a), _mm256_or_si256(x.b, y.b)};
 }
@@ -220,44 +188,120 @@ inline Words add_words(Words x, Words y) {
   return {_mm256_add_epi16(x.a, y.a), _mm256_add_epi16(x.b, y.b)};
 }
 
-inline Words mul_words(Words x, Words y) {
-  return {_mm256_mullo_epi16(x.a, y.a), _mm256_mullo_epi16(x.b, y.b)};
+// A panel of 8 weight rows, 32 bits of each: an integer or four bytes.
+constexpr std::size_t kPanel = 8;
+
+struct Rows {
+  __m256i v;
+};
+
+using RowFloats = __m256;
+
+inline RowFloats row_set(float x) {
+  return _mm256_set1_ps(x);
 }
 
-inline Scales scales_u8(std::uint64_t bytes) {
-  const __m128i words = _mm_cvtepu8_epi16(_mm_cvtsi64_si128(static_cast<long long>(bytes)));
-  const __m256i twice = _mm256_broadcastsi128_si256(words);
-  return {twice, twice};
-}
-
-inline Scales scales_i8(const unsigned char* p) {
-  const __m256i words = _mm256_cvtepi8_epi16(load128(p));
-  return {_mm256_permute4x64_epi64(words, 0x44), _mm256_permute4x64_epi64(words, 0xee)};
-}
-
-template <int kWord>
-inline __m256i pick_one(Scales s) {
-  const __m256i index =
-      _mm256_set1_epi16(static_cast<short>((2 * kWord % 16 + 1) << 8 | 2 * kWord % 16));
-  return _mm256_shuffle_epi8(kWord < 8 ? s.a : s.b, index);
-}
-
-template <int kLow, int kHigh>
-inline Words pick(Scales s) {
-  return {pick_one<kLow>(s), pick_one<kHigh>(s)};
-}
-
-inline Half half_u8(std::uint64_t bytes, float factor) {
-  const __m256i wide = _mm256_cvtepu8_epi32(_mm_cvtsi64_si128(static_cast<long long>(bytes)));
-  return _mm256_mul_ps(_mm256_cvtepi32_ps(wide), _mm256_set1_ps(factor));
-}
-
-inline void half_store(float* p, Half x) {
+inline void row_store(float* p, RowFloats x) {
   _mm256_storeu_ps(p, x);
 }
 
-inline Half half_add(Half x, Half y) {
-  return _mm256_add_ps(x, y);
+inline float first_lane(RowFloats x) {
+  return _mm256_cvtss_f32(x);
+}
+
+inline RowFloats mul(RowFloats x, RowFloats y) {
+  return _mm256_mul_ps(x, y);
+}
+
+inline RowFloats fma(RowFloats x, RowFloats y, RowFloats z) {
+  return _mm256_fmadd_ps(x, y, z);
+}
+
+inline RowFloats to_floats(Rows x) {
+  return _mm256_cvtepi32_ps(x.v);
+}
+
+inline RowFloats low_halves(Rows x) {
+  const __m256i low = _mm256_and_si256(x.v, _mm256_set1_epi32(0xffff));
+  const __m256i packed = _mm256_permute4x64_epi64(_mm256_packus_epi32(low, low), 0xd8);
+  return _mm256_cvtph_ps(_mm256_castsi256_si128(packed));
+}
+
+inline Rows and_with(Rows x, unsigned mask) {
+  return {_mm256_and_si256(x.v, _mm256_set1_epi32(static_cast<int>(mask)))};
+}
+
+inline Rows add(Rows x, Rows y) {
+  return {_mm256_add_epi32(x.v, y.v)};
+}
+
+inline Rows or_with(Rows x, Rows y) {
+  return {_mm256_or_si256(x.v, y.v)};
+}
+
+template <int kBits>
+inline Rows shift_right(Rows x) {
+  return {_mm256_srli_epi32(x.v, kBits)};
+}
+
+template <int kBits>
+inline Rows shift_left(Rows x) {
+  return {_mm256_slli_epi32(x.v, kBits)};
+}
+
+template <int kBits>
+inline Rows shift_sign(Rows x) {
+  return {_mm256_srai_epi32(x.v, kBits)};
+}
+
+// 16 bytes of the rows 0 and 4 behind p.
+inline __m256i load_half(const unsigned char* p, std::size_t stride) {
+  return _mm256_inserti128_si256(_mm256_castsi128_si256(load128(p)), load128(p + 4 * stride), 1);
+}
+
+// 16 bytes of each row, turned: out[i] holds each row's bytes 4 i to 4 i + 3.
+inline void load_rows(const unsigned char* p, std::size_t stride, Rows* out) {
+  const __m256i a = load_half(p, stride), b = load_half(p + stride, stride);
+  const __m256i c = load_half(p + 2 * stride, stride), d = load_half(p + 3 * stride, stride);
+  const __m256i ab = _mm256_unpacklo_epi32(a, b), cd = _mm256_unpacklo_epi32(c, d);
+  const __m256i ab_high = _mm256_unpackhi_epi32(a, b), cd_high = _mm256_unpackhi_epi32(c, d);
+  out[0].v = _mm256_unpacklo_epi64(ab, cd);
+  out[1].v = _mm256_unpackhi_epi64(ab, cd);
+  out[2].v = _mm256_unpacklo_epi64(ab_high, cd_high);
+  out[3].v = _mm256_unpackhi_epi64(ab_high, cd_high);
+}
+
+inline __m256i repeat_quad(const std::int8_t* p) {
+  int quad;
+  __builtin_memcpy(&quad, p, sizeof quad);
+  return _mm256_set1_epi32(quad);
+}
+
+inline Rows repeat(std::int32_t x) {
+  return {_mm256_set1_epi32(x)};
+}
+
+/// total[c] += the sum of products of 4 kQuads weights in [0, kTop] and the activations from
+/// `first`, which are in [-127, 127]. Pairs are summed in 16 bits for as long as those suffice.
+template <int kQuads, int kTop, int kCols>
+inline void dot_rows(const Rows* w, const std::int8_t* const (&x)[kCols], Rows (&total)[kCols]) {
+  constexpr int kFit = 32767 / (2 * kTop * 128);
+  constexpr int kRun = kFit < kQuads ? kFit : kQuads;
+  static_assert(kQuads % kRun == 0);
+  const __m256i ones = _mm256_set1_epi16(1);
+  for (int run = 0; run < kQuads; run += kRun) {
+    __m256i pairs[kCols];
+    for (__m256i& p : pairs) p = _mm256_setzero_si256();
+    for (int i = run; i < run + kRun; ++i) {
+      for (int c = 0; c < kCols; ++c) {
+        pairs[c] =
+            _mm256_add_epi16(pairs[c], _mm256_maddubs_epi16(w[i].v, repeat_quad(x[c] + 4 * i)));
+      }
+    }
+    for (int c = 0; c < kCols; ++c) {
+      total[c].v = _mm256_add_epi32(total[c].v, _mm256_madd_epi16(pairs[c], ones));
+    }
+  }
 }
 
 #include "experts/moe/kernels/body.inl"

@@ -3,9 +3,11 @@
 #include "experts/moe/tensor_type.h"
 
 #if defined(__x86_64__)
+#if !defined(__clang__)
 // g++ 12 takes the undefined operand inside its own intrinsics for an uninitialised variable.
 #pragma GCC diagnostic ignored "-Wuninitialized"
 #pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
+#endif
 #include <immintrin.h>
 
 namespace moe {
@@ -24,10 +26,6 @@ struct Ints {
 
 struct Words {
   __m512i v;
-};
-
-struct Scales {
-  __m512i v;  // words 0 to 15
 };
 
 inline float to_f32(unsigned short half) {
@@ -99,16 +97,8 @@ inline Floats widen_bf16(const unsigned char* p) {
   return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(load256(p)), 16));
 }
 
-inline Half half_zero() {
-  return _mm256_setzero_ps();
-}
-
 inline Half half_load(const float* p) {
   return _mm256_loadu_ps(p);
-}
-
-inline Half half_fma(Half x, Half y, Half z) {
-  return _mm256_fmadd_ps(x, y, z);
 }
 
 inline float half_sum(Half x) {
@@ -145,10 +135,6 @@ inline void store_rounded(std::int16_t* p, Floats x) {
   _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), _mm512_cvtsepi32_epi16(_mm512_cvtps_epi32(x)));
 }
 
-inline Words widen_u8(const unsigned char* p) {
-  return {_mm512_cvtepu8_epi16(load256(p))};
-}
-
 inline Words widen_i8(const unsigned char* p) {
   return {_mm512_cvtepi8_epi16(load256(p))};
 }
@@ -171,20 +157,6 @@ inline Words both(int low, int high) {
                  _mm256_set1_epi16(static_cast<short>(high)));
 }
 
-inline Words and_with(Words x, int y) {
-  return {_mm512_and_si512(x.v, _mm512_set1_epi16(static_cast<short>(y)))};
-}
-
-template <int kBits>
-inline Words shift_right(Words x) {
-  return {_mm512_srli_epi16(x.v, kBits)};
-}
-
-template <int kBits>
-inline Words shift_left(Words x) {
-  return {_mm512_slli_epi16(x.v, kBits)};
-}
-
 inline Words or_with(Words x, Words y) {
   return {_mm512_or_si512(x.v, y.v)};
 }
@@ -193,37 +165,106 @@ inline Words add_words(Words x, Words y) {
   return {_mm512_add_epi16(x.v, y.v)};
 }
 
-inline Words mul_words(Words x, Words y) {
-  return {_mm512_mullo_epi16(x.v, y.v)};
+// A panel of 16 weight rows, 32 bits of each: an integer or four bytes.
+constexpr std::size_t kPanel = 16;
+
+struct Rows {
+  __m512i v;
+};
+
+using RowFloats = __m512;
+
+inline RowFloats row_set(float x) {
+  return _mm512_set1_ps(x);
 }
 
-inline Scales scales_u8(std::uint64_t bytes) {
-  const __m128i words = _mm_cvtepu8_epi16(_mm_cvtsi64_si128(static_cast<long long>(bytes)));
-  return {_mm512_castsi128_si512(words)};
+inline void row_store(float* p, RowFloats x) {
+  _mm512_storeu_ps(p, x);
 }
 
-inline Scales scales_i8(const unsigned char* p) {
-  const __m128i bytes = _mm_loadu_si128(reinterpret_cast<const __m128i*>(p));
-  return {_mm512_castsi256_si512(_mm256_cvtepi8_epi16(bytes))};
+inline float first_lane(RowFloats x) {
+  return _mm512_cvtss_f32(x);
 }
 
-template <int kLow, int kHigh>
-inline Words pick(Scales s) {
-  const __m512i index = pair_up(_mm256_set1_epi16(kLow), _mm256_set1_epi16(kHigh)).v;
-  return {_mm512_permutexvar_epi16(index, s.v)};
+inline RowFloats to_floats(Rows x) {
+  return _mm512_cvtepi32_ps(x.v);
 }
 
-inline Half half_u8(std::uint64_t bytes, float factor) {
-  const __m256i wide = _mm256_cvtepu8_epi32(_mm_cvtsi64_si128(static_cast<long long>(bytes)));
-  return _mm256_mul_ps(_mm256_cvtepi32_ps(wide), _mm256_set1_ps(factor));
+inline RowFloats low_halves(Rows x) {
+  return _mm512_cvtph_ps(_mm512_cvtepi32_epi16(x.v));
 }
 
-inline void half_store(float* p, Half x) {
-  _mm256_storeu_ps(p, x);
+inline Rows and_with(Rows x, unsigned mask) {
+  return {_mm512_and_si512(x.v, _mm512_set1_epi32(static_cast<int>(mask)))};
 }
 
-inline Half half_add(Half x, Half y) {
-  return _mm256_add_ps(x, y);
+inline Rows add(Rows x, Rows y) {
+  return {_mm512_add_epi32(x.v, y.v)};
+}
+
+inline Rows or_with(Rows x, Rows y) {
+  return {_mm512_or_si512(x.v, y.v)};
+}
+
+template <int kBits>
+inline Rows shift_right(Rows x) {
+  return {_mm512_srli_epi32(x.v, kBits)};
+}
+
+template <int kBits>
+inline Rows shift_left(Rows x) {
+  return {_mm512_slli_epi32(x.v, kBits)};
+}
+
+template <int kBits>
+inline Rows shift_sign(Rows x) {
+  return {_mm512_srai_epi32(x.v, kBits)};
+}
+
+// 16 bytes of the rows 0, 4, 8 and 12 behind p.
+inline __m512i load_quarter(const unsigned char* p, std::size_t stride) {
+  const unsigned char* q = p + 4 * stride;
+  const auto piece = [](const unsigned char* at) {
+    return _mm_loadu_si128(reinterpret_cast<const __m128i*>(at));
+  };
+  __m512i x = _mm512_castsi128_si512(piece(p));
+  x = _mm512_mask_broadcast_i32x4(x, 0x00f0, piece(p + 4 * stride));
+  x = _mm512_mask_broadcast_i32x4(x, 0x0f00, piece(p + 8 * stride));
+  return _mm512_mask_broadcast_i32x4(x, 0xf000, piece(q + 8 * stride));
+}
+
+// 16 bytes of each row, turned: out[i] holds each row's bytes 4 i to 4 i + 3.
+inline void load_rows(const unsigned char* p, std::size_t stride, Rows* out) {
+  const __m512i a = load_quarter(p, stride), b = load_quarter(p + stride, stride);
+  const __m512i c = load_quarter(p + 2 * stride, stride);
+  const __m512i d = load_quarter(p + 3 * stride, stride);
+  const __m512i ab = _mm512_unpacklo_epi32(a, b), cd = _mm512_unpacklo_epi32(c, d);
+  const __m512i ab_high = _mm512_unpackhi_epi32(a, b), cd_high = _mm512_unpackhi_epi32(c, d);
+  out[0].v = _mm512_unpacklo_epi64(ab, cd);
+  out[1].v = _mm512_unpackhi_epi64(ab, cd);
+  out[2].v = _mm512_unpacklo_epi64(ab_high, cd_high);
+  out[3].v = _mm512_unpackhi_epi64(ab_high, cd_high);
+}
+
+inline __m512i repeat_quad(const std::int8_t* p) {
+  int quad;
+  __builtin_memcpy(&quad, p, sizeof quad);
+  return _mm512_set1_epi32(quad);
+}
+
+inline Rows repeat(std::int32_t x) {
+  return {_mm512_set1_epi32(x)};
+}
+
+/// total[c] += the sum of products of 4 kQuads weights in [0, kTop] and the activations from
+/// `first`.
+template <int kQuads, int kTop, int kCols>
+inline void dot_rows(const Rows* w, const std::int8_t* const (&x)[kCols], Rows (&total)[kCols]) {
+  for (int i = 0; i < kQuads; ++i) {
+    for (int c = 0; c < kCols; ++c) {
+      total[c].v = _mm512_dpbusd_epi32(total[c].v, w[i].v, repeat_quad(x[c] + 4 * i));
+    }
+  }
 }
 
 #include "experts/moe/kernels/body.inl"

@@ -80,97 +80,6 @@ struct Q5_1 {
   }
 };
 
-// ---- blocks of 256: value = d * w + m[sub-block], w with its sub-scale
-// -----------------------------
-
-/// The 6-bit scales and minimums of Q4_K and Q5_K: 12 bytes hold 8 of each, here as bytes of 64 bits.
-struct ScalesAndMinimums {
-  std::uint64_t scales, minimums;
-};
-
-inline ScalesAndMinimums unpack_scales(Bytes p) {
-  const std::uint32_t a = load_u32(p), b = load_u32(p + 4), c = load_u32(p + 8);
-  const std::uint32_t scales = (c & 0x0f0f0f0f) | (a >> 2 & 0x30303030);
-  const std::uint32_t minimums = (c >> 4 & 0x0f0f0f0f) | (b >> 2 & 0x30303030);
-  return {static_cast<std::uint64_t>(scales) << 32 | (a & 0x3f3f3f3f),
-          static_cast<std::uint64_t>(minimums) << 32 | (b & 0x3f3f3f3f)};
-}
-
-struct Q4K {
-  static constexpr std::size_t kBytes = 144;
-  static constexpr bool kMinimum = true;
-  template <int kChunk>
-  static inline void decode_chunk(Bytes p, Scales scales, Words (&w)[8]) {
-    const Words bytes = widen_u8(p + 16 + 32 * kChunk);
-    w[2 * kChunk] = mul_words(and_with(bytes, 15), pick<2 * kChunk, 2 * kChunk>(scales));
-    w[2 * kChunk + 1] = mul_words(shift_right<4>(bytes), pick<2 * kChunk + 1, 2 * kChunk + 1>(scales));
-  }
-  static inline void decode(Bytes p, Words (&w)[8], float& d, Half& m) {
-    d = load_f16(p);
-    const ScalesAndMinimums packed = unpack_scales(p + 4);
-    m = half_u8(packed.minimums, -load_f16(p + 2));
-    const Scales scales = scales_u8(packed.scales);
-    decode_chunk<0>(p, scales, w);
-    decode_chunk<1>(p, scales, w);
-    decode_chunk<2>(p, scales, w);
-    decode_chunk<3>(p, scales, w);
-  }
-};
-
-struct Q5K {
-  static constexpr std::size_t kBytes = 176;
-  static constexpr bool kMinimum = true;
-  template <int kChunk>
-  static inline void decode_chunk(Bytes p, Words high, Scales scales, Words (&w)[8]) {
-    const Words bytes = widen_u8(p + 48 + 32 * kChunk);
-    const Words bits = shift_right<2 * kChunk>(high);
-    const Words low4 = or_with(and_with(bytes, 15), shift_left<4>(and_with(bits, 1)));
-    const Words high4 = or_with(shift_right<4>(bytes), shift_left<3>(and_with(bits, 2)));
-    w[2 * kChunk] = mul_words(low4, pick<2 * kChunk, 2 * kChunk>(scales));
-    w[2 * kChunk + 1] = mul_words(high4, pick<2 * kChunk + 1, 2 * kChunk + 1>(scales));
-  }
-  static inline void decode(Bytes p, Words (&w)[8], float& d, Half& m) {
-    d = load_f16(p);
-    const ScalesAndMinimums packed = unpack_scales(p + 4);
-    m = half_u8(packed.minimums, -load_f16(p + 2));
-    const Scales scales = scales_u8(packed.scales);
-    const Words high = widen_u8(p + 16);
-    decode_chunk<0>(p, high, scales, w);
-    decode_chunk<1>(p, high, scales, w);
-    decode_chunk<2>(p, high, scales, w);
-    decode_chunk<3>(p, high, scales, w);
-  }
-};
-
-struct Q6K {
-  static constexpr std::size_t kBytes = 210;
-  static constexpr bool kMinimum = false;
-  template <int kGroup>
-  static inline Words finish(Words q, Scales scales) {
-    return mul_words(add_words(q, both(-32, -32)), pick<kGroup, kGroup + 1>(scales));
-  }
-  template <int kHalf>
-  static inline void decode_half(Bytes p, Scales scales, Words (&w)[8]) {
-    const Words a = widen_u8(p + 64 * kHalf);
-    const Words b = widen_u8(p + 64 * kHalf + 32);
-    const Words high = widen_u8(p + 128 + 32 * kHalf);
-    constexpr int kWord = 4 * kHalf, kGroup = 8 * kHalf;
-    const Words high_a = and_with(shift_left<4>(high), 48);
-    const Words high_b = and_with(shift_left<2>(high), 48);
-    const Words high_d = and_with(shift_right<2>(high), 48);
-    w[kWord] = finish<kGroup>(or_with(and_with(a, 15), high_a), scales);
-    w[kWord + 1] = finish<kGroup + 2>(or_with(and_with(b, 15), high_b), scales);
-    w[kWord + 2] = finish<kGroup + 4>(or_with(shift_right<4>(a), and_with(high, 48)), scales);
-    w[kWord + 3] = finish<kGroup + 6>(or_with(shift_right<4>(b), high_d), scales);
-  }
-  static inline void decode(Bytes p, Words (&w)[8], float& d, Half&) {
-    d = load_f16(p + 208);
-    const Scales scales = scales_i8(p + 192);
-    decode_half<0>(p, scales, w);
-    decode_half<1>(p, scales, w);
-  }
-};
-
 // ---- float weights
 // -------------------------------------------------------------------------------
 
@@ -210,121 +119,6 @@ constexpr std::size_t kColsMax = 32;   // activation rows that share one decodin
 template <class T>
 inline void prefetch(Bytes block) {
   for (std::size_t line = 0; line < T::kBytes; line += 64) __builtin_prefetch(block + 2048 + line);
-}
-
-/// One weight row against kCols activation rows, decoded in registers. Minimums of even and odd blocks
-/// have lanes of their own, as if they were 16.
-template <class T, int kCols>
-inline void dot_row_k(Bytes w, std::size_t n, const ActRow* x, float* out, std::size_t stride) {
-  Floats acc[kCols];
-  Half low[2][kCols];
-  for (int c = 0; c < kCols; ++c) {
-    acc[c] = set(0);
-    low[0][c] = low[1][c] = half_zero();
-  }
-  const auto add_block = [&](std::size_t b, Half (&minimums)[kCols]) {
-    Words words[8];
-    float d;
-    Half m;
-    prefetch<T>(w + b * T::kBytes);
-    T::decode(w + b * T::kBytes, words, d, m);
-    for (int c = 0; c < kCols; ++c) {
-      Ints total = ints_zero();
-      for (int k = 0; k < 8; ++k) {
-        total = dot(total, words[k], load_words(x[c].q + 256 * b + 32 * k));
-      }
-      acc[c] = fma(to_floats(total), set(d), acc[c]);
-      if constexpr (T::kMinimum) minimums[c] = half_fma(m, half_load(x[c].sums + 8 * b), minimums[c]);
-    }
-  };
-  std::size_t b = 0;
-  for (; b + 2 <= n / 256; b += 2) {
-    add_block(b, low[0]);
-    add_block(b + 1, low[1]);
-  }
-  if (b < n / 256) add_block(b, low[0]);
-  for (int c = 0; c < kCols; ++c) {
-    float y = sum(acc[c]);
-    if constexpr (T::kMinimum) y += half_sum(half_add(low[0][c], low[1][c]));
-    out[c * stride] = y * x[c].scale;
-  }
-}
-
-/// A kMicroRows x kMicroCols tile of one 256-block, weights already decoded.
-template <int kCols>
-inline void micro_k(const std::int16_t (*panel)[256], const float* d, const std::int16_t* const* x,
-                    Floats* const* acc) {
-  Ints total[kMicroRows][kCols];
-  for (auto& row : total) {
-    for (Ints& t : row) t = ints_zero();
-  }
-  for (int k = 0; k < 8; ++k) {
-    Words xw[kCols];
-    for (int c = 0; c < kCols; ++c) xw[c] = load_words(x[c] + 32 * k);
-    for (int r = 0; r < kMicroRows; ++r) {
-      const Words w = load_words(panel[r] + 32 * k);
-      for (int c = 0; c < kCols; ++c) total[r][c] = dot(total[r][c], w, xw[c]);
-    }
-  }
-  for (int r = 0; r < kMicroRows; ++r) {
-    for (int c = 0; c < kCols; ++c) acc[r][c] = fma(to_floats(total[r][c]), set(d[r]), acc[r][c]);
-  }
-}
-
-template <int kCols>
-inline void micro_k_rows(const std::int16_t (*panel)[256], const float* d, const ActRow* x,
-                         std::size_t offset, Floats (*acc)[kColsMax], std::size_t column) {
-  const std::int16_t* xs[kCols];
-  for (int c = 0; c < kCols; ++c) xs[c] = x[column + c].q + offset;
-  for (std::size_t r = 0; r < kPanelRows; r += kMicroRows) {
-    Floats* rows[kMicroRows];
-    for (int i = 0; i < kMicroRows; ++i) rows[i] = acc[r + i] + column;
-    micro_k<kCols>(panel + r, d + r, xs, rows);
-  }
-}
-
-/// kPanelRows weight rows against up to kColsMax activation rows.
-template <class T>
-void tile_k(Bytes w, std::size_t row_bytes, std::size_t n, const ActRow* x, std::size_t cols,
-            float* out, std::size_t stride) {
-  alignas(64) std::int16_t panel[kPanelRows][256];
-  alignas(64) Floats acc[kPanelRows][kColsMax];
-  alignas(64) Half low[2][kPanelRows][kColsMax];
-  float d[kPanelRows];
-  for (std::size_t r = 0; r < kPanelRows; ++r) {
-    for (std::size_t c = 0; c < cols; ++c) {
-      acc[r][c] = set(0);
-      low[0][r][c] = low[1][r][c] = half_zero();
-    }
-  }
-  for (std::size_t b = 0; b < n / 256; ++b) {
-    Half m[kPanelRows];
-    for (std::size_t r = 0; r < kPanelRows; ++r) {
-      Words words[8];
-      T::decode(w + r * row_bytes + b * T::kBytes, words, d[r], m[r]);
-      for (int k = 0; k < 8; ++k) store_words(panel[r] + 32 * k, words[k]);
-    }
-    std::size_t c = 0;
-    for (; c + kMicroCols <= cols; c += kMicroCols) {
-      micro_k_rows<kMicroCols>(panel, d, x, 256 * b, acc, c);
-    }
-    for (; c < cols; ++c) micro_k_rows<1>(panel, d, x, 256 * b, acc, c);
-    if constexpr (T::kMinimum) {
-      for (std::size_t i = 0; i < cols; ++i) {
-        const Half sums = half_load(x[i].sums + 8 * b);
-        for (std::size_t r = 0; r < kPanelRows; ++r) {
-          low[b % 2][r][i] = half_fma(m[r], sums, low[b % 2][r][i]);
-        }
-      }
-    }
-  }
-  for (std::size_t c = 0; c < cols; ++c) {
-    for (std::size_t r = 0; r < kPanelRows; ++r) {
-      float y = sum(acc[r][c]);
-      if constexpr (T::kMinimum) y += half_sum(half_add(low[0][r][c], low[1][r][c]));
-      out[c * stride + r] = y * x[c].scale;
-    }
-  }
 }
 
 /// One weight row of 32-blocks against kCols activation rows. The minimum of block b goes to lane
@@ -511,18 +305,6 @@ inline void matmul_q(Bytes w, std::size_t row_bytes, std::size_t n, std::size_t 
 }
 
 template <class T>
-void matmul_k(Bytes w, std::size_t row_bytes, std::size_t n, std::size_t rows, const ActRow* x,
-              std::size_t cols, float* out, std::size_t stride) {
-  const auto row = [](std::size_t count, auto... rest) {
-    if (count == 1) return dot_row_k<T, 1>(rest...);
-    if (count == 2) return dot_row_k<T, 2>(rest...);
-    if (count == 3) return dot_row_k<T, 3>(rest...);
-    return dot_row_k<T, 4>(rest...);
-  };
-  matmul_q(w, row_bytes, n, rows, x, cols, out, stride, row, tile_k<T>);
-}
-
-template <class T>
 void matmul_32(Bytes w, std::size_t row_bytes, std::size_t n, std::size_t rows, const ActRow* x,
                std::size_t cols, float* out, std::size_t stride) {
   const auto row = [](std::size_t count, auto... rest) {
@@ -534,8 +316,10 @@ void matmul_32(Bytes w, std::size_t row_bytes, std::size_t n, std::size_t rows, 
   matmul_q(w, row_bytes, n, rows, x, cols, out, stride, row, tile_32<T>);
 }
 
+#include "experts/moe/kernels/panel.inl"
+
 void matmul(std::uint32_t type, Bytes w, std::size_t row_bytes, std::size_t n, std::size_t rows,
-            const ActRow* x, std::size_t cols, float* out, std::size_t stride) {
+            const ActRow* x, std::size_t cols, float* out, std::size_t stride, Bytes next) {
   switch (static_cast<TensorType>(type)) {
     case TensorType::f32:
       return matmul_f<F32>(w, row_bytes, n, rows, x, cols, out, stride);
@@ -554,87 +338,18 @@ void matmul(std::uint32_t type, Bytes w, std::size_t row_bytes, std::size_t n, s
     case TensorType::q8_0:
       return matmul_32<Q8_0>(w, row_bytes, n, rows, x, cols, out, stride);
     case TensorType::q4_k:
-      return matmul_k<Q4K>(w, row_bytes, n, rows, x, cols, out, stride);
+      return matmul_k<Q4K>(w, row_bytes, n, rows, x, cols, out, stride, next);
     case TensorType::q5_k:
-      return matmul_k<Q5K>(w, row_bytes, n, rows, x, cols, out, stride);
+      return matmul_k<Q5K>(w, row_bytes, n, rows, x, cols, out, stride, next);
     case TensorType::q6_k:
-      return matmul_k<Q6K>(w, row_bytes, n, rows, x, cols, out, stride);
+      return matmul_k<Q6K>(w, row_bytes, n, rows, x, cols, out, stride, next);
   }
 }
 
 // ---- single rows
 // ---------------------------------------------------------------------------------
 
-template <class T>
-void dequantize_k(Bytes w, std::size_t n, float* out) {
-  for (std::size_t b = 0; b < n / 256; ++b) {
-    Words words[8];
-    float d;
-    Half minimums = half_zero();
-    T::decode(w + b * T::kBytes, words, d, minimums);
-    float m[8];
-    half_store(m, minimums);
-    for (int k = 0; k < 8; ++k) {
-      std::int16_t q[32];
-      store_words(q, words[k]);
-      for (int i = 0; i < 32; ++i) {
-        out[256 * b + 32 * k + i] = __builtin_fmaf(static_cast<float>(q[i]), d, m[k]);
-      }
-    }
-  }
-}
-
-template <class T>
-void dequantize_32(Bytes w, std::size_t n, float* out) {
-  for (std::size_t b = 0; b < n / 32; ++b) {
-    float d;
-    float m = 0;
-    std::int16_t q[32];
-    store_words(q, T::decode(w + b * T::kBytes, d, m));
-    for (int i = 0; i < 32; ++i) {
-      out[32 * b + i] = __builtin_fmaf(static_cast<float>(q[i]), d, m);
-    }
-  }
-}
-
-template <class T>
-void dequantize_f(Bytes w, std::size_t n, float* out) {
-  for (std::size_t i = 0; i < n; i += 16) {
-    const std::size_t count = n - i < 16 ? n - i : 16;
-    float row[16];
-    store(row, decode_tail<T>(w + i * T::kBytes, count));
-    __builtin_memcpy(out + i, row, count * sizeof(float));
-  }
-}
-
-void dequantize(std::uint32_t type, Bytes w, std::size_t n, float* out) {
-  switch (static_cast<TensorType>(type)) {
-    case TensorType::f32:
-      return dequantize_f<F32>(w, n, out);
-    case TensorType::f16:
-      return dequantize_f<F16>(w, n, out);
-    case TensorType::bf16:
-      return dequantize_f<BF16>(w, n, out);
-    case TensorType::q4_0:
-      return dequantize_32<Q4_0>(w, n, out);
-    case TensorType::q4_1:
-      return dequantize_32<Q4_1>(w, n, out);
-    case TensorType::q5_0:
-      return dequantize_32<Q5_0>(w, n, out);
-    case TensorType::q5_1:
-      return dequantize_32<Q5_1>(w, n, out);
-    case TensorType::q8_0:
-      return dequantize_32<Q8_0>(w, n, out);
-    case TensorType::q4_k:
-      return dequantize_k<Q4K>(w, n, out);
-    case TensorType::q5_k:
-      return dequantize_k<Q5K>(w, n, out);
-    case TensorType::q6_k:
-      return dequantize_k<Q6K>(w, n, out);
-  }
-}
-
-float quantize(const float* x, std::size_t n, std::int16_t* q, float* sums) {
+float quantize_row(const float* x, std::size_t n, std::int16_t* q, float* sums) {
   Floats peak = set(0);
   for (std::size_t i = 0; i < n; i += 16) peak = max(abs(load(x + i)), peak);
   const float top = largest(peak);
@@ -788,6 +503,6 @@ void mix(const float* p, const float* v, std::size_t stride, std::size_t count, 
 }
 
 constexpr Kernels make_table(const char* name) {
-  return {name,       matmul,   dequantize, quantize, rms_norm, add,
-          add_scaled, silu_mul, score,      softmax,  mix};
+  return {name,       matmul,   quantize_row, quantize_blocks, rms_norm, add,
+          add_scaled, silu_mul, score,      softmax,   mix};
 }

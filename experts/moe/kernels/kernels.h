@@ -4,10 +4,10 @@
 // integer parts are exact, and every multiply-add is fused. So an answer depends neither on the
 // machine nor on how many rows were computed together; tests compare with ==.
 //
-// Activations against quantised weights are rounded once per row to 16-bit integers with one scale.
-// The products with the integers of a weight block are summed exactly in 32 bits, which 16 bits
-// times the widest block (Q6_K: 4096) just allows; the rounding error is below llama.cpp's 8-bit
-// blocks by a factor of more than 1,000 in the mean square.
+// Activations are rounded once per row to 16-bit integers: against K-quants each 32 with a scale of
+// their own, in two planes of bytes, so that products of bytes are summed exactly; against the
+// types in blocks of 32 with one scale a row. The error is below that of llama.cpp's 8 bits by a
+// factor of more than 1,000 in the mean square. F32, F16 and BF16 weights meet the floats.
 //
 // Plain C types only: the files that implement this are compiled for newer processors.
 #pragma once
@@ -17,12 +17,22 @@
 
 namespace moe {
 
-/// One activation row, in the forms the weight types read.
+/// 32 activations: x = scale * q, q = 256 * high + low in [-32512, 32512].
+struct ActBlock {
+  float scale;
+  float sum;                // scale * (sum of q): what a minimum is multiplied by
+  std::int32_t offsets[2];  // -32 * (sum of q) of each 16: Q6_K weights are stored with 32 added
+  std::int8_t high[32], low[32];
+};
+
+/// One activation row, in the forms the weight types read; those that no matrix wants may be null.
 struct ActRow {
-  const float* f32 = nullptr;       // [n] for F32, F16 and BF16 weights
-  const std::int16_t* q = nullptr;  // [n] for quantised weights: round(f32 / scale)
+  const float* f32 = nullptr;  // [n]: F32, F16 and BF16
+  // Types in blocks of 32.
+  const std::int16_t* q = nullptr;  // [n] round(f32 / scale)
   const float* sums = nullptr;      // [n / 32] sum of q over each 32: for types with a minimum
   float scale = 0;
+  const ActBlock* blocks = nullptr;  // [n / 32]: K-quants
 };
 
 struct Kernels {
@@ -30,15 +40,17 @@ struct Kernels {
 
   /// out[c * stride + r] = <w_r, x_c> for weight rows r and activation rows c. `type` is a runnable
   /// TensorType, n a multiple of its block. Each result is independent of w_rows and x_rows.
+  /// `next` is the weight row with which the caller will go on, so that its bytes can be asked for
+  /// in time; may be null.
   void (*matmul)(std::uint32_t type, const unsigned char* w, std::size_t row_bytes, std::size_t n,
                  std::size_t w_rows, const ActRow* x, std::size_t x_rows, float* out,
-                 std::size_t stride);
-
-  /// One weight row as floats.
-  void (*dequantize)(std::uint32_t type, const unsigned char* w, std::size_t n, float* out);
+                 std::size_t stride, const unsigned char* next);
 
   /// Fills q [n] and sums [n / 32], returns the scale. n is a multiple of 32.
-  float (*quantize)(const float* x, std::size_t n, std::int16_t* q, float* sums);
+  float (*quantize_row)(const float* x, std::size_t n, std::int16_t* q, float* sums);
+
+  /// Fills blocks [n / 32]. n is a multiple of 32.
+  void (*quantize_blocks)(const float* x, std::size_t n, ActBlock* blocks);
 
   /// out = x / sqrt(mean(x^2) + eps) * weight; out may be x.
   void (*rms_norm)(const float* x, const float* weight, std::size_t n, float eps, float* out);
@@ -59,6 +71,9 @@ struct Kernels {
 extern const Kernels kPortable;
 extern const Kernels kAvx2;    // AVX2, FMA, F16C
 extern const Kernels kAvx512;  // AVX-512 F, BW, VL, DQ, VNNI
+
+/// One weight row as floats.
+void dequantize(std::uint32_t type, const unsigned char* w, std::size_t n, float* out);
 
 /// The best table that this processor runs; the choice is made once.
 const Kernels& pick_kernels();

@@ -27,10 +27,6 @@ struct Words {
   std::int16_t lane[32];
 };
 
-struct Scales {
-  std::int16_t lane[16];
-};
-
 float to_f32(std::uint16_t half) {
   const std::uint32_t sign = static_cast<std::uint32_t>(half & 0x8000) << 16;
   const std::uint32_t exponent = (half >> 10) & 31;
@@ -144,19 +140,10 @@ float largest(Floats a) {
   return best;
 }
 
-Half half_zero() {
-  return {};
-}
-
 Half half_load(const float* p) {
   Half r;
   std::memcpy(r.lane, p, sizeof r.lane);
   return r;
-}
-
-Half half_fma(Half a, Half b, Half c) {
-  for (int i = 0; i < 8; ++i) c.lane[i] = std::fma(a.lane[i], b.lane[i], c.lane[i]);
-  return c;
 }
 
 float half_sum(Half a) {
@@ -191,10 +178,6 @@ void store_rounded(std::int16_t* p, Floats x) {
   for (int i = 0; i < 16; ++i) p[i] = static_cast<std::int16_t>(std::nearbyint(x.lane[i]));
 }
 
-Words widen_u8(const unsigned char* p) {
-  return each_word([&](int i) { return p[i]; });
-}
-
 Words widen_i8(const unsigned char* p) {
   return each_word([&](int i) { return static_cast<signed char>(p[i]); });
 }
@@ -211,20 +194,6 @@ Words both(int low, int high) {
   return each_word([&](int i) { return i < 16 ? low : high; });
 }
 
-Words and_with(Words a, int b) {
-  return each_word([&](int i) { return a.lane[i] & b; });
-}
-
-template <int kBits>
-Words shift_right(Words a) {
-  return each_word([&](int i) { return static_cast<std::uint16_t>(a.lane[i]) >> kBits; });
-}
-
-template <int kBits>
-Words shift_left(Words a) {
-  return each_word([&](int i) { return static_cast<std::uint16_t>(a.lane[i]) << kBits; });
-}
-
 Words or_with(Words a, Words b) {
   return each_word([&](int i) { return a.lane[i] | b.lane[i]; });
 }
@@ -233,40 +202,114 @@ Words add_words(Words a, Words b) {
   return each_word([&](int i) { return a.lane[i] + b.lane[i]; });
 }
 
-Words mul_words(Words a, Words b) {
-  return each_word([&](int i) { return a.lane[i] * b.lane[i]; });
-}
+// A panel of 8 weight rows, 32 bits of each: an integer or four bytes.
+constexpr std::size_t kPanel = 8;
 
-Scales scales_u8(std::uint64_t bytes) {
-  Scales r = {};
-  for (int i = 0; i < 8; ++i) r.lane[i] = static_cast<std::int16_t>(bytes >> (8 * i) & 255);
+struct Rows {
+  std::uint32_t lane[kPanel];
+};
+
+using RowFloats = Half;
+
+template <class F>
+Rows each_row(F f) {
+  Rows r;
+  for (std::size_t i = 0; i < kPanel; ++i) r.lane[i] = f(i);
   return r;
 }
 
-Scales scales_i8(const unsigned char* p) {
-  Scales r;
-  for (int i = 0; i < 16; ++i) r.lane[i] = static_cast<signed char>(p[i]);
+RowFloats row_set(float x) {
+  RowFloats r;
+  for (float& lane : r.lane) lane = x;
   return r;
 }
 
-template <int kLow, int kHigh>
-Words pick(Scales s) {
-  return both(s.lane[kLow], s.lane[kHigh]);
-}
-
-Half half_u8(std::uint64_t bytes, float factor) {
-  Half r;
-  for (int i = 0; i < 8; ++i) r.lane[i] = static_cast<float>(bytes >> (8 * i) & 255) * factor;
-  return r;
-}
-
-void half_store(float* p, Half x) {
+void row_store(float* p, RowFloats x) {
   std::memcpy(p, x.lane, sizeof x.lane);
 }
 
-Half half_add(Half a, Half b) {
-  for (int i = 0; i < 8; ++i) a.lane[i] += b.lane[i];
+float first_lane(RowFloats x) {
+  return x.lane[0];
+}
+
+RowFloats mul(RowFloats a, RowFloats b) {
+  for (int i = 0; i < 8; ++i) a.lane[i] *= b.lane[i];
   return a;
+}
+
+RowFloats fma(RowFloats a, RowFloats b, RowFloats c) {
+  for (int i = 0; i < 8; ++i) c.lane[i] = std::fma(a.lane[i], b.lane[i], c.lane[i]);
+  return c;
+}
+
+RowFloats to_floats(Rows x) {
+  RowFloats r;
+  for (int i = 0; i < 8; ++i) r.lane[i] = static_cast<float>(static_cast<std::int32_t>(x.lane[i]));
+  return r;
+}
+
+RowFloats low_halves(Rows x) {
+  RowFloats r;
+  for (int i = 0; i < 8; ++i) r.lane[i] = to_f32(static_cast<std::uint16_t>(x.lane[i]));
+  return r;
+}
+
+Rows and_with(Rows a, std::uint32_t mask) {
+  return each_row([&](std::size_t i) { return a.lane[i] & mask; });
+}
+
+Rows add(Rows a, Rows b) {
+  return each_row([&](std::size_t i) { return a.lane[i] + b.lane[i]; });
+}
+
+Rows or_with(Rows a, Rows b) {
+  return each_row([&](std::size_t i) { return a.lane[i] | b.lane[i]; });
+}
+
+template <int kBits>
+Rows shift_right(Rows a) {
+  return each_row([&](std::size_t i) { return a.lane[i] >> kBits; });
+}
+
+template <int kBits>
+Rows shift_left(Rows a) {
+  return each_row([&](std::size_t i) { return a.lane[i] << kBits; });
+}
+
+template <int kBits>
+Rows shift_sign(Rows a) {
+  return each_row([&](std::size_t i) {
+    return static_cast<std::uint32_t>(static_cast<std::int32_t>(a.lane[i]) >> kBits);
+  });
+}
+
+// 16 bytes of each row, turned: out[i] holds each row's bytes 4 i to 4 i + 3.
+void load_rows(const unsigned char* p, std::size_t stride, Rows* out) {
+  for (std::size_t r = 0; r < kPanel; ++r) {
+    for (std::size_t i = 0; i < 4; ++i) {
+      std::memcpy(&out[i].lane[r], p + r * stride + 4 * i, 4);
+    }
+  }
+}
+
+Rows repeat(std::int32_t x) {
+  return each_row([&](std::size_t) { return static_cast<std::uint32_t>(x); });
+}
+
+/// total[c] += the sum of products of 4 kQuads weights in [0, kTop] and the activations from
+/// `first`.
+template <int kQuads, int kTop, int kCols>
+void dot_rows(const Rows* w, const std::int8_t* const (&x)[kCols], Rows (&total)[kCols]) {
+  for (int c = 0; c < kCols; ++c) {
+    total[c] = each_row([&](std::size_t r) {
+      auto sum = static_cast<std::int32_t>(total[c].lane[r]);
+      for (int i = 0; i < 4 * kQuads; ++i) {
+        const auto weight = static_cast<std::int32_t>(w[i / 4].lane[r] >> (i % 4 * 8) & 255);
+        sum += weight * x[c][i];
+      }
+      return static_cast<std::uint32_t>(sum);
+    });
+  }
 }
 
 #include "experts/moe/kernels/body.inl"
