@@ -16,7 +16,7 @@ constexpr float kDeclared = 0.75f;  // of an expert that declares a skill
 constexpr float kOutcomes = 2;      // what either is worth
 constexpr float kSharpness = 8;     // of the softmax over unit vectors
 constexpr float kDoubt = 2;         // logit of `general` before any evidence
-constexpr float kUnseen = 0.25f;    // evidence of an n-gram on no card, for `general`
+constexpr float kUnseen = 0.2f;     // evidence of an n-gram on no card, for `general`
 constexpr float kSteps = 20;        // int8 steps per unit of evidence: ln(1 + 127) * 20 < 127
 
 /// Words that say nothing about a subject; the n-grams they make are left out.
@@ -85,9 +85,11 @@ void fill_bag(const std::vector<SkillCard>& skills, Policy& policy) {
   for (const auto& of_card : buckets) {
     for (const std::uint32_t bucket : of_card) ++holders[bucket];
   }
-  const std::size_t dim = policy.dim, general = skills.size();
-  policy.bag.assign(std::size_t{kBuckets} * dim, 0);
-  policy.known.assign(kBuckets, 0);
+  const std::size_t dim = policy.dim, first = policy.experts.size(),
+                    general = first + skills.size();
+  policy.bag.assign(std::size_t{kBagRows} * dim, 0);
+  policy.mass.assign(kBagRows, 0);
+  std::fill_n(policy.mass.begin(), kBuckets, 1.f);  // a word on no card speaks for `general`
   const auto evidence = [&](std::uint32_t bucket) {
     return std::log(static_cast<float>(skills.size() + 1) / static_cast<float>(holders[bucket]));
   };
@@ -97,12 +99,11 @@ void fill_bag(const std::vector<SkillCard>& skills, Policy& policy) {
   const auto steps = [](float weight) {
     return static_cast<std::int8_t>(std::clamp(std::round(weight * kSteps), 0.f, 127.f));
   };
-  for (std::uint32_t b = 0; b < kBuckets; ++b) policy.bag[b * dim + general] = steps(kUnseen);
+  for (std::uint32_t b = 0; b < kPlainBuckets; ++b) policy.bag[b * dim + general] = steps(kUnseen);
   for (std::size_t s = 0; s < skills.size(); ++s) {
     for (const std::uint32_t b : buckets[s]) {
-      policy.bag[b * dim + s] = steps(evidence(b) * mean / lengths[s]);
+      policy.bag[b * dim + first + s] = steps(evidence(b) * mean / lengths[s]);
       policy.bag[b * dim + general] = 0;
-      policy.known[b] = 1;
     }
   }
   Features features;
@@ -122,19 +123,18 @@ PolicyPtr compile_cards(const std::vector<SkillCard>& cards,
                                     [](const auto& expert) { return !expert.second.empty(); });
   if (!declares) return policy;
   const auto skills = list_skills(cards, experts);
-  const std::size_t count = skills.size() + 1, dim = (count + 15) / 16 * 16;
+  const std::size_t count = skills.size() + 1, dim = (experts.size() + count + 15) / 16 * 16;
   policy->declared = true;
   policy->dim = static_cast<std::uint32_t>(dim);
   policy->bag_scale.assign(dim, 1);
-  policy->surface_mean.assign(kSurfaceCount, 0);
-  policy->surface_scale.assign(kSurfaceCount, 0);
-  policy->skill_weight.assign(count * (dim + 1), 0);
-  for (std::size_t s = 0; s < count; ++s) policy->skill_weight[s * (dim + 1) + s] = kSharpness;
-  policy->skill_weight.back() = kDoubt;
+  policy->key_scale.assign(dim, 0);
+  policy->surface_edge.assign(std::size_t{kSurfaceCount} * kSurfaceEdges, 0);
+  policy->skill_sharpness = kSharpness;
+  policy->skill_bias.assign(count, 0);
+  policy->skill_bias.back() = kDoubt;
+  policy->skill_gain.assign(count * experts.size(), 0);
   policy->profile.assign(count * experts.size(), kDeclaredPrior);
   policy->support.assign(count * experts.size(), kOutcomes);
-  policy->direct_weight.assign(experts.size() * (dim + kSurfaceCount + count + 1), 0);
-  policy->blend[0] = 1;
   for (const SkillCard& skill : skills) policy->skills.push_back(skill.name);
   policy->skills.push_back("general");
   for (std::size_t e = 0; e < experts.size(); ++e) {
@@ -145,7 +145,9 @@ PolicyPtr compile_cards(const std::vector<SkillCard>& cards,
     for (std::size_t s = 0; s < skills.size(); ++s) {
       const auto& declared = experts[e].second;
       if (std::find(declared.begin(), declared.end(), skills[s].name) != declared.end())
-        policy->profile[s * experts.size() + e] = kDeclared;
+        policy->profile[s * experts.size() + e] = kDeclared,
+                                             policy->skill_gain[s * experts.size() + e] =
+                                                 kDeclared - kDeclaredPrior;
     }
   }
   fill_bag(skills, *policy);

@@ -2,7 +2,6 @@
 #pragma once
 
 #include <cstdint>
-#include <span>
 #include <vector>
 
 #include "router/features.h"
@@ -15,39 +14,43 @@ struct Neighbour {
   float similarity = 0;   // cosine
 };
 
-/// Consecutive rows of the memory whose similarities lie one after the other from `begin` on.
-struct Stretch {
-  std::uint32_t row = 0;
-  std::uint32_t begin = 0, end = 0;
-};
-
 /// The estimate for one query, and the scratch it is made in: one per thread, reused.
 struct Competence {
   // Results, per expert of the policy.
-  std::vector<float> p, skill_term, local_term, direct_term, support;
-  std::vector<float> skills;          // [skills] sums to 1, the last is `general`
+  std::vector<float> p, skill_term, word_term, support;
+  std::vector<float> skills;  // [skills] sums to 1, the last is `general`
+  float general = 0;          // share of the query's weight that training never saw
+
+  // Results of recall().
   std::vector<Neighbour> neighbours;  // not sorted
-  float general = 0;                  // mass of "unlike anything seen"
+  std::vector<float> similar;         // [experts] mean outcome of the neighbours
 
   // Scratch.
-  std::vector<float> input;  // [dim + kSurfaceCount + skills + 1]
-  std::vector<float> weight;
+  std::vector<std::uint32_t> rows;  // of the bag
   std::vector<std::int32_t> sums;
+  std::vector<float> score;  // [dim]
+  std::vector<float> weight;
   std::vector<std::int8_t> z;
-  std::vector<std::uint64_t> cells;  // a heap, the nearest on top
-  std::vector<Stretch> stretches;
-  std::vector<std::uint32_t> found;  // similarities that are high enough
-  std::vector<std::uint32_t> rows;   // of the neighbours
-  std::vector<float> weights;        // of the neighbours
+  std::vector<std::uint32_t> found;
 };
 
-/// Pure. `policy` must not be empty. `skip_row`: a row of the memory to leave out (its own past);
-/// ~0u for none.
-void estimate(const Policy& policy, const Features& features, Competence& out,
-              std::uint32_t skip_row = ~0u);
+/// What a query has of the bag.
+struct Reading {
+  float length = 0;  // of its weight vector; 0: nothing
+  float unseen = 0;  // share of the squared length that training never saw
+};
 
-/// Fills `input` up to z and the surface: the part that depends on the bag alone. Returns the share
-/// of buckets that training never saw.
-float embed(const Policy& policy, const Features& features, Competence& out);
+/// Fills `rows` with the rows of the bag that training knew, those of the surface last.
+Reading read_rows(const Policy& policy, const Features& features, std::vector<std::uint32_t>& rows);
+
+/// Pure. `policy` must not be empty.
+void estimate(const Policy& policy, const Features& features, Competence& out);
+
+/// The past queries most like the one that `out` was estimated for, in the eyes of the policy:
+/// cosine of the scores. Not part of a decision; for explanations and as a baseline.
+void recall(const Policy& policy, Competence& out);
+
+/// The unit vector that recall() compares, times 127.
+void make_key(const Policy& policy, const float* score, std::int8_t* key);
 
 }  // namespace router

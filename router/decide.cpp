@@ -66,7 +66,7 @@ void fill_candidates(const Query& query, const Policy& policy, const PoolView& p
     const auto e = static_cast<std::size_t>(expert.policy_expert);
     c.p_correct = known->p[e];
     c.skill_term = known->skill_term[e];
-    c.local_term = known->local_term[e];
+    c.local_term = known->word_term[e];
     c.support = known->support[e];
     const float spread = kInterval * std::sqrt(c.p_correct * (1 - c.p_correct) / (c.support + 2));
     c.p_lo = std::max(0.f, c.p_correct - spread);

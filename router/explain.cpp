@@ -27,8 +27,7 @@ class Again {
     query_.knobs.cost_microusd_max.reset();  // bars are those of the log
     query_.knobs.latency_ms_max.reset();
     competence_.p.resize(policy.experts.size());
-    competence_.skill_term = competence_.local_term = competence_.direct_term =
-        competence_.support = competence_.p;
+    competence_.skill_term = competence_.word_term = competence_.support = competence_.p;
     competence_.skills.assign(policy.skills.size(), 0);
     competence_.general = logged.route.general;
     for (PoolExpert& expert : pool_.experts) expert.enabled = false;
@@ -154,6 +153,7 @@ void add_similar(const Query& query, const Policy& policy, Explanation& out) {
   extractor.extract(query.text, features);
   Competence competence;
   estimate(policy, features, competence);
+  recall(policy, competence);
   auto& near = competence.neighbours;
   std::sort(near.begin(), near.end(), [](const Neighbour& a, const Neighbour& b) {
     return a.similarity != b.similarity ? a.similarity > b.similarity : a.row < b.row;

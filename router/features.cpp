@@ -17,9 +17,11 @@ constexpr std::uint64_t seed_of(std::uint64_t field) {
   return kFnvStart ^ (field * 0xD6E8FEB86659FD93ull);
 }
 
-constexpr std::uint64_t kStemWord = seed_of(1), kOptionWord = seed_of(2), kPair = seed_of(3),
-                        kPiece = seed_of(4), kFirst = seed_of(5), kLast = seed_of(6),
-                        kOpening = seed_of(7), kNumber = seed_of(8);
+constexpr std::uint64_t kStemWord = seed_of(1), kOptionWord = seed_of(2), kStemPair = seed_of(3),
+                        kOptionPair = seed_of(4), kOpening = seed_of(5), kEnding = seed_of(6),
+                        kNumber = seed_of(7);
+
+constexpr std::size_t kOpeningTokens = 3;
 
 enum class Kind : std::uint8_t { space, letter, digit, drop, symbol, wide };
 
@@ -54,8 +56,7 @@ struct ByteTable {
 
 constexpr ByteTable kBytes;
 
-/// A byte of the text emits at most a token and a pair; the first, second and last token one more
-/// each, and a word one piece more than it has bytes beyond its third.
+/// A byte of the text emits at most a token and a pair; the opening three and the ending two more.
 constexpr std::size_t kEmittedMax = 2 * (kHeadBytes + kTailBytes) + 8;
 
 bool is_wide_script(std::int32_t code) {
@@ -74,8 +75,14 @@ struct Trail {
   std::uint8_t epoch;
 
   /// Writes the bucket and keeps it only if it is new: whether it is, no branch could guess.
-  void emit(std::uint64_t hash) {
-    const auto bucket = static_cast<std::uint32_t>((hash * kSpread) >> (64 - kBucketBits));
+  void emit(std::uint64_t hash) { emit_into(0, kPlainBuckets, hash); }
+
+  void emit_edge(std::uint64_t hash) { emit_into(kPlainBuckets, kBuckets - kPlainBuckets, hash); }
+
+ private:
+  void emit_into(std::uint32_t from, std::uint64_t count, std::uint64_t hash) {
+    const std::uint64_t spread = (hash * kSpread) >> 32;
+    const std::uint32_t bucket = from + static_cast<std::uint32_t>((spread * count) >> 32);
     *next = bucket;
     next += seen[bucket] != epoch;
     seen[bucket] = epoch;
@@ -86,10 +93,7 @@ struct Trail {
 class Scan {
  public:
   explicit Scan(Extractor& scratch)
-      : met_(scratch.met_.data()),
-        text_(scratch.text_),
-        first_(scratch.found_.data()),
-        trail_{scratch.seen_.data(), first_, scratch.epoch_} {}
+      : first_(scratch.found_.data()), trail_{scratch.seen_.data(), first_, scratch.epoch_} {}
 
   void read(std::string_view part) {
     const auto* p = reinterpret_cast<const unsigned char*>(part.data());
@@ -128,16 +132,28 @@ class Scan {
   void finish(std::string_view head, std::string_view tail, Features& out);
 
  private:
-  /// A token is complete: its word feature, the pair with the one before, the opening of the text.
+  /// A token is complete: its word, the pair with the one before in the same field, and in the stem
+  /// how the text opens.
   void token(std::uint64_t hash) {
     Trail trail = trail_;
-    trail.emit(hash ^ (in_options_ ? kOptionWord : kStemWord));
     const std::uint64_t pair = previous_ * kFnvPrime ^ hash;
-    if (tokens_ < 2 && !in_options_) trail.emit(tokens_ == 0 ? hash ^ kFirst : pair ^ kOpening);
-    if (tokens_ > 0) trail.emit(pair ^ kPair);
+    trail.emit(hash ^ (in_options_ ? kOptionWord : kStemWord));
+    if (tokens_in_field_ > 0) trail.emit(pair ^ (in_options_ ? kOptionPair : kStemPair));
+    if (tokens_ < kOpeningTokens && !in_options_) {
+      opening_ = opening_ * kFnvPrime ^ hash;
+      trail.emit_edge(opening_ * kFnvPrime);
+    }
     trail_ = trail;
+    pair_ = pair;
     previous_ = hash;
     ++tokens_;
+    ++tokens_in_field_;
+  }
+
+  /// The last word of the stem and the last two.
+  void end_stem() {
+    if (tokens_ > 0) trail_.emit_edge(kEnding ^ previous_);
+    if (tokens_ > 1) trail_.emit_edge(kEnding ^ pair_);
   }
 
   const unsigned char* word(const unsigned char* p, const unsigned char* end) {
@@ -162,30 +178,8 @@ class Scan {
     ++words_;
     word_bytes_ += length;
     if (in_options_) ++option_letters_;
-    if (length > 4 && is_new(hash)) emit_pieces(from, p);
     token(hash);
     return p;
-  }
-
-  /// False: the text had this word before, and with it its pieces. True may be wrong.
-  bool is_new(std::uint64_t word) {
-    Extractor::Met& met = met_[word % Extractor::kWordsMet];
-    if (met.word == word && met.text == text_) return false;
-    met = {word, text_};
-    return true;
-  }
-
-  /// Every four letters of `<word>`.
-  void emit_pieces(const unsigned char* p, const unsigned char* end) {
-    Trail trail = trail_;
-    std::uint32_t window = '<';
-    for (int i = 0; i < 2; ++i, ++p) window = window << 8 | kBytes.lower[*p];
-    for (; p < end; ++p) {
-      window = window << 8 | kBytes.lower[*p];
-      trail.emit(kPiece ^ window * kFnvPrime);
-    }
-    trail.emit(kPiece ^ (window << 8 | '>') * kFnvPrime);
-    trail_ = trail;
   }
 
   const unsigned char* word_beyond_ascii(const unsigned char* p, const unsigned char* end);
@@ -212,9 +206,10 @@ class Scan {
     if (q[1] != '.' && q[1] != ')' && q[1] != ':') return p;
     if (options_ == 0) {
       if (!has_second_option(q + 2, end)) return p;
-      stem_symbols_ = symbols_;
+      end_stem();
       in_options_ = true;
       tokens_in_stem_ = tokens_;
+      tokens_in_field_ = 0;
       options_from_ = p;
     }
     close_option();
@@ -236,17 +231,15 @@ class Scan {
     option_letters_ = 0;
   }
 
-  Extractor::Met* const met_;
-  const std::uint32_t text_;
   std::uint32_t* const first_;  // the distinct buckets so far: [first_, trail_.next)
   Trail trail_;
-  std::uint64_t previous_ = 0;
+  std::uint64_t previous_ = 0, pair_ = 0, opening_ = kOpening;
   bool in_options_ = false;
   const unsigned char* options_from_ = nullptr;
-  std::size_t tokens_ = 0, tokens_in_stem_ = 0, words_ = 0, word_bytes_ = 0, numbers_ = 0,
-              digits_ = 0, upper_ = 0, symbols_ = 0, stem_symbols_ = 0, latex_ = 0, code_ = 0,
-              wide_ = 0, lines_ = 0, blanks_ = 0, options_ = 0, option_letters_ = 0,
-              numeric_options_ = 0, after_question_ = ~std::size_t{0};
+  std::size_t tokens_ = 0, tokens_in_stem_ = 0, tokens_in_field_ = 0, words_ = 0, word_bytes_ = 0,
+              numbers_ = 0, digits_ = 0, upper_ = 0, symbols_ = 0, latex_ = 0, code_ = 0, wide_ = 0,
+              lines_ = 0, blanks_ = 0, options_ = 0, option_letters_ = 0, numeric_options_ = 0,
+              after_question_ = ~std::size_t{0};
 };
 
 /// A word with a letter outside ASCII: decoded and lowered one code point at a time.
@@ -304,7 +297,7 @@ const unsigned char* Scan::wide(const unsigned char* p, const unsigned char* end
 
 void Scan::finish(std::string_view head, std::string_view tail, Features& out) {
   close_option();
-  if (tokens_ > 0) trail_.emit((in_options_ ? kOpening : kLast) ^ previous_);
+  if (!in_options_) end_stem();
   out.buckets.assign(first_, trail_.next);
   const auto total = static_cast<float>(head.size() + tail.size());
   const float bytes = total > 0 ? total : 1;
@@ -337,10 +330,9 @@ void Scan::finish(std::string_view head, std::string_view tail, Features& out) {
       options_ ? static_cast<float>(numeric_options_) / static_cast<float>(options_) : 0;
 }
 
-Extractor::Extractor() : seen_(kBuckets, 0), found_(kEmittedMax), met_(kWordsMet) {}
+Extractor::Extractor() : seen_(kBuckets, 0), found_(kEmittedMax) {}
 
 void Extractor::extract(std::string_view text, Features& out) {
-  ++text_;
   if (++epoch_ == 0) {
     std::memset(seen_.data(), 0, seen_.size());
     epoch_ = 1;

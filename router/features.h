@@ -4,10 +4,13 @@
 // Normalisation: lower case (full Unicode for letters outside ASCII), sentence punctuation dropped,
 // digit runs reduced to their length, a polite preamble is no special case. A line that begins with
 // `A.`, `(B)`, `C:` ... opens the options of a multiple-choice question: its words are hashed with
-// the seed of their own field. Text longer than kHeadBytes + kTailBytes is read at both ends only.
+// the seed of their own field. N-grams are words and pairs of words of a field; besides, the first
+// one, two and three words and the last one and two of the text before the options, which have
+// buckets of their own (kPlainBuckets and up): how a question is put says much about whence it is.
+// Text longer than kHeadBytes + kTailBytes is read at both ends only.
 //
-// Hash: FNV-1a, 64 bit, over the normalised bytes, started at the field's seed; the bucket is the
-// top kBucketBits of hash * 0x9E3779B97F4A7C15 (Knuth's multiplicative hashing).
+// Hash: FNV-1a, 64 bit, over the normalised bytes, mixed with the field's seed; the bucket is the
+// top of hash * 0x9E3779B97F4A7C15 (Knuth's multiplicative hashing), scaled to the range.
 #pragma once
 
 #include <array>
@@ -17,9 +20,9 @@
 
 namespace router {
 
-inline constexpr std::uint32_t kFeaturesVersion = 1;
-inline constexpr int kBucketBits = 17;
-inline constexpr std::uint32_t kBuckets = 1u << kBucketBits;
+inline constexpr std::uint32_t kFeaturesVersion = 2;
+inline constexpr std::uint32_t kBuckets = 1u << 17;
+inline constexpr std::uint32_t kPlainBuckets = kBuckets / 8 * 7;  // from here on: edges of the text
 inline constexpr std::size_t kHeadBytes = 2048;
 inline constexpr std::size_t kTailBytes = 2048;
 
@@ -59,19 +62,8 @@ class Extractor {
 
  private:
   friend class Scan;
-
-  /// A word that was met, and in which text: long words come again, their pieces need not.
-  struct Met {
-    std::uint64_t word = 0;  // its hash
-    std::uint32_t text = 0;
-  };
-
-  static constexpr std::size_t kWordsMet = 256;
-
   std::vector<std::uint8_t> seen_;    // [kBuckets] epoch in which a bucket was last emitted
   std::vector<std::uint32_t> found_;  // buckets of the text, in order; not kept between texts
-  std::vector<Met> met_;              // [kWordsMet]
-  std::uint32_t text_ = 0;            // texts so far
   std::uint8_t epoch_ = 0;
 };
 

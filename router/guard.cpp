@@ -67,18 +67,20 @@ void bind(const Policy& policy, PoolView& pool) {
   pool.gain_mean = pool.gain_lo = 0;
   if (members.size() < 2 || policy.memory.rows == 0) return;
   const auto fallback = static_cast<std::uint32_t>(pool.experts[pool.default_expert].policy_expert);
-  double best_bound = 0;
+  double best = 0;
   float best_margin = 0;
+  pool.guarded = true;
   for (float margin : kMargins) {
     const Gain gain = replay(policy, members, fallback, margin);
-    const double bound = gain.mean - kGuardZ * gain.error;
-    if (bound <= best_bound) continue;
-    best_bound = bound;
+    const double bound = gain.mean - kGuardZ * gain.error,
+                 value = gain.mean - kMarginZ * gain.error;
+    if (bound <= 0 || value <= best) continue;
+    best = value;
     best_margin = margin;
+    pool.guarded = false;
     pool.gain_mean = static_cast<float>(gain.mean);
     pool.gain_lo = static_cast<float>(bound);
   }
-  pool.guarded = best_bound <= 0;
   for (PoolExpert& expert : pool.experts) expert.margin = best_margin;
 }
 

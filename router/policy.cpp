@@ -23,6 +23,8 @@ namespace {
 static_assert(std::endian::native == std::endian::little, "the file is little-endian");
 
 constexpr char kMagic[8] = {'S', 'K', 'Y', 'P', 'O', 'L', 'C', 'Y'};
+constexpr float kNumberMax = 1e9f;  // so that no sum of products overflows
+constexpr std::size_t kColumnsMax = 4096 + 1024;
 constexpr std::size_t kHeadBytesOfFile = 8 + 4 + 4 + 8;
 
 class Writer {
@@ -103,27 +105,31 @@ class Reader {
   const char* end_;
 };
 
-/// Rows of zeros are left out of the file.
+/// Rows without mass are zeros and left out of the file.
 void write_bag(Writer& w, const Policy& p) {
-  std::vector<std::uint32_t> buckets;
-  for (std::uint32_t b = 0; b < kBuckets; ++b) {
-    if (p.known[b]) buckets.push_back(b);
+  std::vector<std::uint32_t> rows;
+  std::vector<float> mass;
+  for (std::uint32_t b = 0; b < kBagRows; ++b) {
+    if (p.mass[b] > 0) rows.push_back(b), mass.push_back(p.mass[b]);
   }
-  w(buckets);
-  for (std::uint32_t b : buckets) {
+  w(rows), w(mass);
+  for (std::uint32_t b : rows) {
     w.out.append(reinterpret_cast<const char*>(&p.bag[std::size_t{b} * p.dim]), p.dim);
   }
 }
 
 void read_bag(Reader& r, Policy& p) {
-  std::vector<std::uint32_t> buckets;
-  r(buckets);
-  p.bag.assign(std::size_t{kBuckets} * p.dim, 0);
-  p.known.assign(kBuckets, 0);
-  for (std::uint32_t b : buckets) {
-    if (b >= kBuckets) throw std::runtime_error("a bucket is out of range");
-    p.known[b] = 1;
-    for (std::uint32_t d = 0; d < p.dim; ++d) r(p.bag[std::size_t{b} * p.dim + d]);
+  std::vector<std::uint32_t> rows;
+  std::vector<float> mass;
+  r(rows), r(mass);
+  if (rows.size() != mass.size()) throw std::runtime_error("its weights do not fit its rows");
+  p.bag.assign(std::size_t{kBagRows} * p.dim, 0);
+  p.mass.assign(kBagRows, 0);
+  for (std::size_t i = 0; i < rows.size(); ++i) {
+    if (rows[i] >= kBagRows) throw std::runtime_error("a bucket is out of range");
+    if (!(mass[i] > 1e-6f && mass[i] < 1e6f)) throw std::runtime_error("a weight is out of range");
+    p.mass[rows[i]] = mass[i];
+    for (std::uint32_t d = 0; d < p.dim; ++d) r(p.bag[std::size_t{rows[i]} * p.dim + d]);
   }
 }
 
@@ -141,14 +147,11 @@ void walk(Archive& a, P& p) {
     a(e.name), a(e.mean), a(e.cost_usd), a(e.cost_per_byte), a(e.latency_ms), a(e.tokens_out),
         a(e.outcomes);
   }
-  a(p.bag_scale), a(p.surface_mean), a(p.surface_scale), a(p.skill_weight), a(p.profile),
-      a(p.support);
-  a(p.direct_weight);
+  a(p.bag_scale), a(p.unseen_mass), a(p.surface_edge), a(p.skill_sharpness), a(p.skill_bias);
+  a(p.skill_gain), a(p.profile), a(p.support), a(p.key_scale);
   auto& m = p.memory;
-  a(m.rows), a(m.cells), a(m.centroid), a(m.cell_start), a(m.z), a(m.score), a(m.predicted),
-      a(m.label);
-  for (auto& weight : p.blend) a(weight);
-  a(p.neighbours), a(p.neighbour_power), a(p.novelty_scale), a(p.novelty_offset);
+  a(m.rows), a(m.z), a(m.score), a(m.predicted), a(m.label);
+  a(p.neighbours);
   auto& panels = p.panels;
   a(panels.rows), a(panels.slope), a(panels.decide_at), a(panels.weight), a(panels.pays);
   a(p.trained_ids), a(p.source), a(p.seed), a(p.share);
@@ -162,21 +165,20 @@ void check_shapes(const Policy& p) {
   const bool voting = panels.rows == 0 || (panels.weight.size() == (S + 1) * E &&
                                            panels.pays.size() == S * Panels::kTypes);
   const bool sane =
-      voting && E > 0 && S > 0 && S <= 4096 && D > 0 && D <= 1024 && D % 16 == 0 &&
-      p.bag_scale.size() == D && p.surface_mean.size() == kSurfaceCount &&
-      p.surface_scale.size() == kSurfaceCount && p.skill_weight.size() == S * (D + 1) &&
-      p.profile.size() == S * E && p.support.size() == S * E &&
-      p.direct_weight.size() == E * (D + kSurfaceCount + S + 1) &&
-      m.z.size() == std::size_t{m.rows} * D && m.centroid.size() == std::size_t{m.cells} * D &&
+      voting && E > 0 && S > 0 && p.unseen_mass >= 0 && S <= 4096 && D >= E + S &&
+      D <= kColumnsMax && D % 16 == 0 && p.bag_scale.size() == D && p.key_scale.size() == D &&
+      p.surface_edge.size() == std::size_t{kSurfaceCount} * kSurfaceEdges &&
+      p.skill_bias.size() == S && p.skill_gain.size() == S * E && p.profile.size() == S * E &&
+      p.support.size() == S * E && m.z.size() == std::size_t{m.rows} * D &&
       m.score.size() == std::size_t{m.rows} * E && m.predicted.size() == std::size_t{m.rows} * E &&
-      m.cell_start.size() == std::size_t{m.cells} + 1 && m.cell_start.front() == 0 &&
-      m.cell_start.back() == m.rows && std::is_sorted(m.cell_start.begin(), m.cell_start.end()) &&
       (m.label.empty() || m.label.size() == m.rows) && p.neighbours > 0;
   if (!sane) throw std::runtime_error("its parts do not fit together");
-  for (const auto* list : {&p.bag_scale, &p.surface_mean, &p.surface_scale, &p.skill_weight,
-                           &p.profile, &p.support, &p.direct_weight, &p.panels.weight}) {
+  const std::vector<float> alone{p.unseen_mass, p.skill_sharpness};
+  for (const auto* list : {&p.bag_scale, &p.surface_edge, &p.skill_bias, &p.skill_gain, &p.profile,
+                           &p.support, &p.key_scale, &p.panels.weight, &alone}) {
     for (float value : *list) {
-      if (!std::isfinite(value)) throw std::runtime_error("it holds a number that is not finite");
+      if (!(std::abs(value) < kNumberMax))
+        throw std::runtime_error("it holds a number that is out of range");
     }
   }
 }
@@ -258,7 +260,7 @@ PolicyPtr decode_policy(const std::string& bytes, const std::string& path) {
   try {
     Reader reader(bytes.data() + kHeadBytesOfFile, bytes.data() + bytes.size() - 8);
     walk(reader, *policy);
-    if (policy->dim == 0 || policy->dim > 1024)
+    if (policy->dim == 0 || policy->dim > kColumnsMax)
       throw std::runtime_error("its width is out of range");
     read_bag(reader, *policy);
     if (!reader.ended()) throw std::runtime_error("bytes are left over");

@@ -1,12 +1,13 @@
 // A learned policy: an immutable snapshot, made by train(), read by decide(), one file.
 //
-// The map from text to competence:
-//   z   = unit vector of sum over the query's buckets of bag[bucket] * bag_scale     [dim]
-//   q   = softmax(skill_weight * [z, 1] / temperature)                               [skills]
-//   skill term   sum_s q_s * profile[s, e]           (shrunken success rate per skill and expert)
-//   local term   mean outcome of e over the nearest past queries by z . z'
-//   direct term  direct_weight[e] * [z, surface, q, 1]                (ridge regression)
-//   p_correct    mean[e] + sum of blend[i] * (term_i - mean[e]), clipped to [0.01, 0.99]
+// The map from text to competence, linear in the query's n-grams but for one softmax:
+//   x      weight of each n-gram and surface bin of the query: idf * family weight, unit length;
+//          what training never saw counts for the length alone, so the unknown pulls to the mean
+//   score  x * bag                                    [experts, skills]   (int8, one pass)
+//   q      softmax(skill_sharpness * score[skills] + skill_bias)
+//   p_correct[e]   mean[e] + score[e] + sum_s q_s * skill_gain[s, e], clipped to [0.01, 0.99]
+// All of it is ridge regression on the outcomes (router/learn/train.cpp). For people the decision
+// also tells skill_term = sum_s q_s * profile[s, e] (shrunken success rate per skill and expert).
 //
 // File: "SKYPOLCY", u32 format, u32 features version, u64 payload bytes, payload, u64 XXH3-64 of
 // all before it. Little-endian. Written to PATH.tmp, synced, then renamed over PATH.
@@ -17,20 +18,24 @@
 #include <string>
 #include <vector>
 
+#include "router/features.h"
+
 namespace router {
 
-inline constexpr std::uint32_t kPolicyFormat = 2;
+inline constexpr std::uint32_t kPolicyFormat = 3;
 inline constexpr std::uint64_t kPolicyBytesMax = 64u << 20;
 
-/// Past queries with their outcomes, grouped into cells of similar ones (an inverted file).
+inline constexpr int kSurfaceEdges = 9;
+inline constexpr std::uint32_t kSurfaceBins = kSurfaceEdges + 1;
+inline constexpr std::uint32_t kBagRows = kBuckets + kSurfaceCount * kSurfaceBins;
+
+/// Past queries with their outcomes: what the guard replays and recall() compares with.
 struct Memory {
-  std::uint32_t rows = 0, cells = 0;
-  std::vector<std::int8_t> centroid;      // [cells, dim] unit vectors * 127
-  std::vector<std::uint32_t> cell_start;  // [cells + 1] rows of each cell
-  std::vector<std::int8_t> z;             // [rows, dim] unit vectors * kUnit
-  std::vector<std::uint8_t> score;        // [rows, experts] 0..200; kUnknown: no outcome
-  std::vector<std::uint8_t> predicted;    // [rows, experts] held-out p_correct, 0..250
-  std::vector<std::string> label;         // [rows] id, for explanations; may be empty
+  std::uint32_t rows = 0;
+  std::vector<std::int8_t> z;           // [rows, dim] held-out scores as keys, see make_key()
+  std::vector<std::uint8_t> score;      // [rows, experts] 0..200; kUnknown: no outcome
+  std::vector<std::uint8_t> predicted;  // [rows, experts] held-out p_correct, 0..250
+  std::vector<std::string> label;       // [rows] id, for explanations; may be empty
 };
 
 inline constexpr std::uint8_t kUnknown = 255;
@@ -66,21 +71,19 @@ struct Policy {
   std::vector<std::string> skills;  // the last is `general`
   std::vector<PolicyExpert> experts;
 
-  std::vector<std::int8_t> bag;                    // [kBuckets, dim]; a row of zeros: never seen
-  std::vector<float> bag_scale;                    // [dim]
-  std::vector<std::uint8_t> known;                 // [kBuckets] 1: seen in training
-  std::vector<float> surface_mean, surface_scale;  // [kSurfaceCount]
-  std::vector<float> skill_weight;                 // [skills, dim + 1]
-  std::vector<float> profile;                      // [skills, experts]
-  std::vector<float> support;                      // [skills, experts] effective outcomes
-  std::vector<float> direct_weight;                // [experts, dim + kSurfaceCount + skills + 1]
+  std::vector<std::int8_t> bag;     // [kBagRows, dim] columns: experts, skills, zeros
+  std::vector<float> bag_scale;     // [dim]
+  std::vector<float> mass;          // [kBagRows] squared weight; 0: not seen in training
+  float unseen_mass = 0;            // of a bucket without mass
+  std::vector<float> surface_edge;  // [kSurfaceCount, kSurfaceEdges] rising
+  float skill_sharpness = 0;
+  std::vector<float> skill_bias;  // [skills]
+  std::vector<float> skill_gain;  // [skills, experts]
+  std::vector<float> profile;     // [skills, experts]
+  std::vector<float> support;     // [skills, experts] effective outcomes
+  std::vector<float> key_scale;   // [dim]
   Memory memory;
-
-  float blend[3] = {0, 0, 0};  // skill, local, direct
   std::uint32_t neighbours = 100;
-  float neighbour_power = 3;
-  float novelty_scale = 0,
-        novelty_offset = 0;  // general mass = sigmoid(scale * unseen share + offset)
 
   Panels panels;
 

@@ -37,7 +37,7 @@ struct Candidate {
   float utility = 0;              // value * p_correct - price - latency - load; order of candidates
   float cost_microusd = 0;        // expected, this query
   float skill_term = 0;           // p_correct from the skill profile alone
-  float local_term = 0;           // p_correct from similar past queries alone
+  float local_term = 0;           // p_correct from the query's own words, without its skills
   float support = 0;              // effective number of outcomes behind p_correct
   Bar bar = Bar::none;
 };

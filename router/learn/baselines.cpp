@@ -33,14 +33,14 @@ Play play_knn(const Trial& trial, const std::optional<Pair>& pair) {
   for (std::size_t r = 0; r < trial.rows(); ++r) {
     float top = -1;
     for (std::uint32_t e = 0; e < trial.experts(); ++e) {
-      const float local = trial.local(static_cast<Eigen::Index>(r), e);
+      const float local = trial.similar(static_cast<Eigen::Index>(r), e);
       if (trial.has(r, e) && local > top) top = local, chosen[r] = e;
     }
   }
   Play play = play_choices("knn", trial, std::move(chosen));
   for (std::size_t r = 0; pair && r < trial.rows(); ++r) {
     const auto row = static_cast<Eigen::Index>(r);
-    play.preference.push_back(trial.local(row, pair->strong) - trial.local(row, pair->weak));
+    play.preference.push_back(trial.similar(row, pair->strong) - trial.similar(row, pair->weak));
   }
   return play;
 }

@@ -1,4 +1,4 @@
-// The numerical work of training: sparse products, a randomised SVD, softmax and ridge regression.
+// The numerical work of training: sparse products and ridge regression on sparse rows.
 // All deterministic: the number of threads never changes a result.
 #pragma once
 
@@ -26,23 +26,18 @@ void parallel_for(std::size_t count, const std::function<void(std::size_t)>& wor
 
 Sparse transpose(const Sparse& x);
 
+/// The rows of x in the order given.
+Sparse take_rows(const Sparse& x, const std::vector<Eigen::Index>& rows);
+
+/// x with the entries of `dense` * scale as further columns; shares below 1e-3 are left out.
+Sparse beside(const Sparse& x, const Matrix& dense, float scale);
+
 /// x * d  [x.rows, d.cols]
 Matrix multiply(const Sparse& x, const Matrix& d);
 
-/// The right singular vectors of the `rank` largest singular values, [columns, rank], by two power
-/// iterations over a random sign sketch (Halko, Martinsson, Tropp 2011). Fewer when x has fewer
-/// rows.
-Matrix right_vectors(const Sparse& x, std::size_t rank, std::uint64_t seed);
-
-/// Multinomial logistic regression with soft targets [n, classes] on x [n, d]; L-BFGS.
-/// Returns [classes, d + 1], the last column the intercept (not penalised).
-Matrix fit_softmax(const Matrix& x, const Matrix& target, float l2, int iterations);
-
-/// softmax(weight * [x, 1]) per row.
-Matrix apply_softmax(const Matrix& weight, const Matrix& x);
-
-/// Least squares of each column of y on [x, 1] with penalty lambda on all but the intercept; NaN in
-/// y: the row does not count for that column. Returns [y.cols, x.cols + 1].
-Matrix fit_ridge(const Matrix& x, const Matrix& y, const Eigen::VectorXf& lambda);
+/// Least squares of each column of y on x with penalty lambda and no intercept; NaN in y: the row
+/// does not count for that column. Conjugate gradients on the rows' side (there are fewer of them)
+/// until the residual is 1e-3 of y or `iterations` are done. Returns [x.columns, y.cols].
+Matrix fit_ridge(const Sparse& x, const Matrix& y, float lambda, int iterations);
 
 }  // namespace router

@@ -1,5 +1,5 @@
-// What is fitted on the unit vectors z: skills, profiles, neighbours, the direct term and their
-// blend, each with predictions for rows that it was not fitted on.
+// What is fitted on the sparse rows: skills, outcomes and profiles, each with predictions for rows
+// that it was not fitted on.
 #pragma once
 
 #include <vector>
@@ -16,15 +16,29 @@ std::vector<int> assign_folds(const Table& table, int folds, std::uint64_t seed)
 /// Rows that are not (held = false) or are (true) in the fold.
 std::vector<Eigen::Index> rows_of_fold(const std::vector<int>& fold, int which, bool held);
 
+/// Ridge regression of the labels; softmax(sharpness * score + bias), the sharpness by held-out
+/// likelihood.
 struct SkillHead {
-  Matrix weight;    // [skills, dim + 1] on z
-  Matrix held_out;  // [rows, skills] posterior by a head that did not see the row
-  double accuracy = 0;
+  Matrix weight;  // [columns, skills]
+  float sharpness = 1;
+  std::vector<float> bias;  // [skills]
+  Matrix score, share;      // [rows, skills] by a head that did not see the row
+  double accuracy = 0;      // of the largest share
 };
 
 /// `target` [rows, skills], rows sum to 1; all-zero rows have no label and are left out of the fit.
-SkillHead fit_skills(const Matrix& z, const Matrix& target, const std::vector<int>& fold,
+SkillHead fit_skills(const Sparse& x, const Matrix& target, const std::vector<int>& fold,
                      const Settings& settings);
+
+/// Ridge regression of the outcomes less each expert's mean, on the text and the skill shares.
+struct OutcomeHead {
+  Matrix weight;            // [columns, experts]
+  Matrix gain;              // [skills, experts]
+  Matrix score, predicted;  // [rows, experts] by a head that did not see the row
+};
+
+OutcomeHead fit_outcomes(const Sparse& x, const Matrix& share, const Matrix& outcome,
+                         const std::vector<int>& fold, const Settings& settings);
 
 /// Shrunken success rates [skills, experts]: X = sum of score, n = count, prior by logit
 /// additivity.
@@ -32,17 +46,7 @@ struct Profile {
   Matrix rate, support;
 };
 
-Profile fit_profile(const Matrix& target, const Matrix& score,
-                    const std::vector<Eigen::Index>& rows, float prior);
-
-/// Mean outcome of the nearest other rows, [rows, experts].
-Matrix predict_local(const Matrix& z, const Matrix& score, const Matrix& fallback,
-                     const Settings& settings);
-
-/// Weights >= 0 of the three terms, by least squares on held-out terms: the differences of outcome
-/// between the three leading experts of every row. Shrunken towards (1/2, 1/4, 1/4).
-void fit_blend(const Matrix terms[3], const Matrix& score, const Eigen::RowVectorXf& mean,
-               float blend[3]);
+Profile fit_profile(const Matrix& target, const Matrix& score, float prior);
 
 /// Column means that ignore NaN.
 Eigen::RowVectorXf mean_known(const Matrix& score);

@@ -142,8 +142,6 @@ void print(const TrainReport& report, std::ostream& out) {
   out << "skill of a held-out query named right: " << percent(report.skill_accuracy, 1) << "\n"
       << "calibration error of p_correct, held out: " << std::fixed << std::setprecision(4)
       << report.calibration_error << "\n"
-      << "weights: skills " << std::setprecision(2) << report.blend[0] << ", similar queries "
-      << report.blend[1] << ", direct " << report.blend[2] << "\n"
       << "expected gain over " << report.best_single << ": " << percent(report.gain[0]) << " (95% "
       << percent(report.gain[1]) << " to " << percent(report.gain[2]) << ")"
       << (report.guarded ? "; not to be trusted, so the guard keeps it" : "") << "\n";

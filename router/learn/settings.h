@@ -7,20 +7,19 @@
 namespace router {
 
 struct Settings {
-  std::size_t dim = 128;            // width of the unit vector z
   std::size_t bucket_rows_min = 2;  // a bucket that fewer rows have is not kept
+  float edge_weight = 1.5f;         // of the first and last words, in idf
+  float surface_weight = 1.5f;      // of the surface bins
+  float unseen_weight = 0.5f;       // of what training never saw, in ln(rows)
   int folds = 5;                    // for held-out predictions
-  float skill_gain = 8;             // z is multiplied by this before the skill classifier
-  float skill_l2 = 1e-4f;
-  int skill_iterations = 50;
-  float profile_prior = 20;  // outcomes that the prior of a cell weighs
-  float ridge_z = 640;       // penalties of the direct term
-  float ridge_surface = 3600;
-  float ridge_skill = 10;
-  std::size_t neighbours = 100;
-  float neighbour_power = 3;
+  float skill_ridge = 1;            // penalty of the skill columns
+  float outcome_ridge = 16;         // penalty of the expert columns
+  float skill_input = 1;            // scale of the skill shares as inputs of the outcomes
+  int iterations = 25;              // of conjugate gradients at most
+  float profile_prior = 20;         // outcomes that the prior of a cell weighs
+  std::size_t neighbours = 100;     // of recall()
   std::size_t memory_rows_max = 16'384;
-  int cell_iterations = 6;  // of k-means over the memory
+  int topic_iterations = 6;  // of k-means where no row has a label
 };
 
 }  // namespace router

@@ -6,8 +6,9 @@
 #include <numeric>
 #include <stdexcept>
 
+#include "router/competence.h"
 #include "router/guard.h"
-#include "router/learn/embed.h"
+#include "router/learn/bag.h"
 #include "router/learn/heads.h"
 #include "router/learn/metrics.h"
 #include "router/learn/panels.h"
@@ -16,21 +17,20 @@ namespace router {
 namespace {
 
 constexpr const char* kGeneral = "general";
+constexpr std::size_t kLane = 16;  // columns that the kernels add at once
 
 /// Labels as shares [rows, skills]. Without any label the rows are grouped by similarity instead.
-Matrix make_targets(const Table& table, const Matrix& z, const Settings& settings,
+Matrix make_targets(const Table& table, const Sparse& x, const Settings& settings,
                     std::vector<std::string>& skills) {
   const auto n = static_cast<Eigen::Index>(table.rows());
   skills = table.skills;
   if (skills.empty()) {
     constexpr std::size_t kRowsPerTopic = 150, kTopicsMax = 24;
     const std::size_t topics = std::clamp<std::size_t>(table.rows() / kRowsPerTopic, 1, kTopicsMax);
-    Matrix centroids;
-    const auto cell = group_rows(z, topics, settings.cell_iterations, centroids);
-    for (Eigen::Index t = 0; t < centroids.rows(); ++t)
-      skills.push_back("topic-" + std::to_string(t + 1));
-    Matrix target = Matrix::Zero(n, centroids.rows());
-    for (Eigen::Index r = 0; r < n; ++r) target(r, cell[static_cast<std::size_t>(r)]) = 1;
+    const auto group = group_rows(x, topics, settings.topic_iterations);
+    for (std::size_t t = 0; t < topics; ++t) skills.push_back("topic-" + std::to_string(t + 1));
+    Matrix target = Matrix::Zero(n, static_cast<Eigen::Index>(topics));
+    for (Eigen::Index r = 0; r < n; ++r) target(r, group[static_cast<std::size_t>(r)]) = 1;
     return target;
   }
   Matrix target = Matrix::Zero(n, static_cast<Eigen::Index>(skills.size()));
@@ -39,24 +39,6 @@ Matrix make_targets(const Table& table, const Matrix& z, const Settings& setting
     for (std::uint32_t s : labels) target(r, s) += 1.f / static_cast<float>(labels.size());
   }
   return target;
-}
-
-Matrix beside(std::initializer_list<const Matrix*> parts) {
-  Eigen::Index columns = 0;
-  for (const Matrix* part : parts) columns += part->cols();
-  Matrix out((*parts.begin())->rows(), columns);
-  Eigen::Index at = 0;
-  for (const Matrix* part : parts) {
-    out.middleCols(at, part->cols()) = *part;
-    at += part->cols();
-  }
-  return out;
-}
-
-Matrix apply_linear(const Matrix& weight, const Matrix& x) {
-  Matrix out = x * weight.leftCols(x.cols()).transpose();
-  out.rowwise() += weight.col(x.cols()).transpose();
-  return out;
 }
 
 std::vector<float> flat(const Matrix& m) {
@@ -83,44 +65,29 @@ void put_experts(const Table& table, Policy& policy) {
   }
 }
 
-/// Rows grouped into cells, so that a query is compared with a few of them only.
-void put_memory(const Table& table, const Matrix& z, const Matrix& predicted,
+/// Which rows the policy keeps.
+std::vector<Eigen::Index> choose_rows(std::size_t rows, std::size_t most) {
+  // Rows are in the order of their id hashes, so evenly spaced ones are a random sample.
+  const std::size_t kept = std::min(rows, most);
+  std::vector<Eigen::Index> out;
+  for (std::size_t i = 0; i < kept; ++i) out.push_back(static_cast<Eigen::Index>(i * rows / kept));
+  return out;
+}
+
+/// `score` [rows, dim]: held out, as the bag would give them.
+void put_memory(const Table& table, const Matrix& score, const Matrix& predicted,
                 const Settings& settings, Policy& policy) {
-  const std::size_t dim = policy.dim, experts = table.experts.size();
-  std::vector<Eigen::Index> kept(table.rows());
-  std::iota(kept.begin(), kept.end(), 0);
-  if (kept.size() > settings.memory_rows_max) {
-    // Rows are in the order of their id hashes, so evenly spaced ones are a random sample.
-    std::vector<Eigen::Index> sample;
-    for (std::size_t i = 0; i < settings.memory_rows_max; ++i)
-      sample.push_back(kept[i * kept.size() / settings.memory_rows_max]);
-    kept = std::move(sample);
+  const std::size_t experts = table.experts.size();
+  policy.key_scale.assign(policy.dim, 0);
+  for (Eigen::Index d = 0; d < score.cols(); ++d) {
+    const float spread = std::sqrt(score.col(d).squaredNorm() / static_cast<float>(score.rows()));
+    if (spread > 1e-6f) policy.key_scale[static_cast<std::size_t>(d)] = 1 / spread;
   }
-  const Matrix points = z(kept, Eigen::all);
-  Matrix centroids;
-  const auto cells = static_cast<std::size_t>(std::sqrt(static_cast<double>(kept.size())));
-  const auto cell =
-      group_rows(points, std::max<std::size_t>(1, cells), settings.cell_iterations, centroids);
   Memory& m = policy.memory;
-  m.rows = static_cast<std::uint32_t>(kept.size());
-  m.cells = static_cast<std::uint32_t>(centroids.rows());
-  std::vector<std::size_t> order(kept.size());
-  std::iota(order.begin(), order.end(), 0u);
-  std::stable_sort(order.begin(), order.end(),
-                   [&](std::size_t a, std::size_t b) { return cell[a] < cell[b]; });
-  auto quantise = [](float x) {
-    return static_cast<std::int8_t>(std::lrintf(std::clamp(x * 127, -127.f, 127.f)));
-  };
-  m.centroid.resize(m.cells * dim);
-  for (Eigen::Index i = 0; i < centroids.size(); ++i)
-    m.centroid[static_cast<std::size_t>(i)] = quantise(centroids.data()[i]);
-  m.cell_start.assign(m.cells + 1, 0);
-  m.z.reserve(kept.size() * dim);
-  for (std::size_t i : order) {
-    ++m.cell_start[cell[i] + 1];
-    for (std::size_t d = 0; d < dim; ++d)
-      m.z.push_back(quantise(points(static_cast<Eigen::Index>(i), static_cast<Eigen::Index>(d))));
-    const Eigen::Index row = kept[i];
+  for (const Eigen::Index row : choose_rows(table.rows(), settings.memory_rows_max)) {
+    ++m.rows;
+    m.z.resize(std::size_t{m.rows} * policy.dim);
+    make_key(policy, &score(row, 0), &m.z[m.z.size() - policy.dim]);
     for (std::size_t e = 0; e < experts; ++e) {
       const float y = table.score(row, static_cast<Eigen::Index>(e));
       m.score.push_back(std::isnan(y) ? kUnknown
@@ -130,7 +97,30 @@ void put_memory(const Table& table, const Matrix& z, const Matrix& predicted,
     }
     m.label.push_back(table.ids[static_cast<std::size_t>(row)]);
   }
-  for (std::uint32_t c = 0; c < m.cells; ++c) m.cell_start[c + 1] += m.cell_start[c];
+}
+
+/// [left, right, zeros] up to the policy's width.
+Matrix fill_columns(const Matrix& left, const Matrix& right, const Policy& policy) {
+  Matrix out = Matrix::Zero(left.rows(), policy.dim);
+  out.leftCols(left.cols()) = left;
+  out.middleCols(left.cols(), right.cols()) = right;
+  return out;
+}
+
+void put_skills(const SkillHead& head, const OutcomeHead& outcomes, const Profile& profile,
+                const Eigen::RowVectorXf& mean, Policy& policy) {
+  constexpr float kNever = -60;  // `general` is for declared skills, which have evidence for it
+  policy.skill_sharpness = head.sharpness;
+  policy.skill_bias = head.bias;
+  policy.skill_bias.push_back(kNever);
+  Matrix rate(profile.rate.rows() + 1, profile.rate.cols()),
+      support = rate, gain = Matrix::Zero(rate.rows(), rate.cols());
+  rate << profile.rate, mean;
+  support << profile.support, profile.support.colwise().sum() * 0.01f;
+  gain.topRows(outcomes.gain.rows()) = outcomes.gain;
+  policy.profile = flat(rate);
+  policy.support = flat(support);
+  policy.skill_gain = flat(gain);
 }
 
 std::vector<Alarm> find_alarms(const Table& table, const Matrix& target,
@@ -213,72 +203,35 @@ TrainReport train(const TrainOptions& options, PolicyPtr* result) {
   auto policy = std::make_shared<Policy>();
   policy->seed = options.seed;
   policy->share = options.share;
-  progress("embed the texts", 0.1);
-  fit_bag(table, settings, options.seed, *policy);
-  const Embedded rows = embed_rows(*policy, table);
+  put_experts(table, *policy);
+  progress("read the texts", 0.1);
+  const Vocabulary vocabulary = weigh_buckets(table, settings, *policy);
+  const Sparse x = read_texts(table, *policy, vocabulary);
 
-  progress("learn the skills", 0.4);
+  progress("learn the skills", 0.2);
   const std::vector<int> fold = assign_folds(table, settings.folds, options.seed);
   std::vector<std::string> skills;
-  Matrix target = make_targets(table, rows.z, settings, skills);
-  const SkillHead head = fit_skills(rows.z, target, fold, settings);
+  Matrix target = make_targets(table, x, settings, skills);
+  const SkillHead head = fit_skills(x, target, fold, settings);
   for (Eigen::Index r = 0; r < target.rows(); ++r) {
-    if (target.row(r).sum() <= 0) target.row(r) = head.held_out.row(r);
+    if (target.row(r).sum() <= 0) target.row(r) = head.share.row(r);
   }
 
-  progress("learn the experts", 0.7);
-  const Eigen::RowVectorXf mean = mean_known(table.score);
-  const Matrix inputs = beside({&rows.z, &rows.surface, &head.held_out});
-  Eigen::VectorXf lambda(inputs.cols());
-  lambda << Eigen::VectorXf::Constant(rows.z.cols(), settings.ridge_z),
-      Eigen::VectorXf::Constant(kSurfaceCount, settings.ridge_surface),
-      Eigen::VectorXf::Constant(head.held_out.cols(), settings.ridge_skill);
-  Matrix terms[3] = {Matrix(table.score.rows(), table.score.cols()),
-                     {},
-                     Matrix(table.score.rows(), table.score.cols())};
-  parallel_for(static_cast<std::size_t>(settings.folds), [&](std::size_t f) {
-    const auto fit = rows_of_fold(fold, static_cast<int>(f), false),
-               held = rows_of_fold(fold, static_cast<int>(f), true);
-    if (held.empty() || fit.empty()) return;
-    const Profile profile = fit_profile(target, table.score, fit, settings.profile_prior);
-    const Matrix by_skill = head.held_out(held, Eigen::all) * profile.rate;
-    const Matrix direct =
-        apply_linear(fit_ridge(inputs(fit, Eigen::all), table.score(fit, Eigen::all), lambda),
-                     inputs(held, Eigen::all));
-    for (std::size_t i = 0; i < held.size(); ++i) {
-      terms[0].row(held[i]) = by_skill.row(static_cast<Eigen::Index>(i));
-      terms[2].row(held[i]) = direct.row(static_cast<Eigen::Index>(i));
-    }
-  });
-  terms[1] = predict_local(rows.z, table.score, terms[0], settings);
-  fit_blend(terms, table.score, mean, policy->blend);
-  Matrix predicted = mean.replicate(table.score.rows(), 1);
-  for (int i = 0; i < 3; ++i) predicted += policy->blend[i] * (terms[i].rowwise() - mean);
+  progress("learn the experts", 0.5);
+  const OutcomeHead outcomes = fit_outcomes(x, head.share, table.score, fold, settings);
+  const Matrix& predicted = outcomes.predicted;
 
-  std::vector<Eigen::Index> everything(table.rows());
-  std::iota(everything.begin(), everything.end(), 0);
-  const Profile profile = fit_profile(target, table.score, everything, settings.profile_prior);
   policy->skills = skills;
   policy->skills.emplace_back(kGeneral);
-  Matrix weight = Matrix::Zero(head.weight.rows() + 1, head.weight.cols());
-  weight.topRows(head.weight.rows()) = head.weight;
-  weight(head.weight.rows(), head.weight.cols() - 1) = -30;  // only novelty gives mass to `general`
-  policy->skill_weight = flat(weight);
-  Matrix rate(profile.rate.rows() + 1, profile.rate.cols()), support = rate;
-  rate << profile.rate, mean;
-  support << profile.support, profile.support.colwise().sum() * 0.01f;
-  policy->profile = flat(rate);
-  policy->support = flat(support);
-  const Matrix direct = fit_ridge(inputs, table.score, lambda);
-  Matrix padded = Matrix::Zero(direct.rows(), direct.cols() + 1);  // a column for `general`
-  padded.leftCols(inputs.cols()) = direct.leftCols(inputs.cols());
-  padded.rightCols(1) = direct.rightCols(1);
-  policy->direct_weight = flat(padded);
+  const std::size_t columns = policy->experts.size() + policy->skills.size();
+  policy->dim = static_cast<std::uint32_t>((columns + kLane - 1) / kLane * kLane);
+  put_weights(fill_columns(outcomes.weight, head.weight, *policy), vocabulary, *policy);
+  const Profile profile = fit_profile(target, table.score, settings.profile_prior);
+  put_skills(head, outcomes, profile, mean_known(table.score), *policy);
   policy->neighbours = static_cast<std::uint32_t>(settings.neighbours);
-  policy->neighbour_power = settings.neighbour_power;
-  put_experts(table, *policy);
-  put_memory(table, rows.z, predicted, settings, *policy);
-  policy->panels = fit_panels(read_votes(options.files, table), predicted, head.held_out, fold,
+  put_memory(table, fill_columns(outcomes.score, head.score, *policy), predicted, settings,
+             *policy);
+  policy->panels = fit_panels(read_votes(options.files, table), predicted, head.share, fold,
                               policy->skills.size());
   policy->trained_ids = table.id_hashes;
   for (const std::string& file : options.files) {
@@ -294,7 +247,6 @@ TrainReport train(const TrainOptions& options, PolicyPtr* result) {
   report.skill_accuracy = head.accuracy;
   for (const PolicyExpert& e : policy->experts)
     report.experts.push_back({e.name, e.mean, e.cost_usd, e.outcomes});
-  for (int i = 0; i < 3; ++i) report.blend[i] = policy->blend[i];
   report.calibration_error = calibration_error(predicted, table.score);
   report.alarms = find_alarms(table, target, skills);
   report_gain(*policy, report);

@@ -44,7 +44,6 @@ struct TrainReport {
   std::vector<std::string> skills;
   double skill_accuracy = 0;     // held out, top 1
   double calibration_error = 0;  // of p_correct, held out, 15 equal-width bins
-  double blend[3] = {0, 0, 0};   // skill, local, direct
   std::string best_single;
   double gain[3] = {0, 0, 0};  // over best_single, held out: mean and 95% interval
   bool guarded = false;        // the guard found no gain to trust on the whole pool

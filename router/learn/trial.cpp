@@ -154,7 +154,7 @@ void run_policy(const Policy& policy, std::optional<double> quality, Trial& tria
   trial.abstained.resize(rows);
   trial.read.resize(rows);
   trial.p = Matrix::Zero(static_cast<Eigen::Index>(rows), static_cast<Eigen::Index>(experts));
-  trial.local = trial.p;
+  trial.similar = trial.p;
   if (trial.priced) trial.swept.assign(kSweep, std::vector<std::uint32_t>(rows));
   constexpr std::size_t kRowsAtOnce = 256;
   const std::size_t blocks = (rows + kRowsAtOnce - 1) / kRowsAtOnce;
@@ -171,12 +171,16 @@ void run_policy(const Policy& policy, std::optional<double> quality, Trial& tria
       query.knobs.quality = quality;
       const Features& features = trial.table.features[r];
       decide(query, features, policy, pool, scratch, route);
+      recall(policy, scratch.competence);
       trial.chosen[r] = route.candidates.front().expert;
       trial.abstained[r] = route.abstained;
       trial.read[r] = route.skills;
       for (const Candidate& c : route.candidates) {
         trial.p(row, c.expert) = c.p_correct;
-        trial.local(row, c.expert) = c.local_term;
+        const std::int32_t known = pool.experts[c.expert].policy_expert;
+        if (known >= 0)
+          trial.similar(row, c.expert) =
+              scratch.competence.similar[static_cast<std::size_t>(known)];
       }
       for (std::size_t i = 0; i < trial.swept.size(); ++i) {
         query.knobs.quality = sweep_quality(static_cast<int>(i));

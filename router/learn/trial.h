@@ -28,8 +28,8 @@ struct Trial {
   std::vector<std::uint32_t> chosen;              // [rows] index into table.experts
   std::vector<std::uint8_t> abstained;            // [rows]
   std::vector<std::vector<std::uint32_t>> swept;  // [settings of the quality knob][rows]
-  Matrix p, local;                                // [rows, experts] p_correct, local_term
-  std::vector<std::vector<SkillShare>> read;      // [rows] the skills that the policy saw
+  Matrix p, similar;  // [rows, experts] p_correct, mean outcome of the most similar past queries
+  std::vector<std::vector<SkillShare>> read;  // [rows] the skills that the policy saw
 
   std::size_t rows() const { return table.rows(); }
 

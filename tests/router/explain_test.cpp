@@ -31,7 +31,7 @@ struct Desk {
     policy.profile = {0.9F, 0.6F, 0.8F, 0.5F, 0.5F, 0.5F};
     policy.support = {40, 30, 20, 1, 1, 1};
     competence.p = {0.9F, 0.6F, 0.8F};
-    competence.skill_term = competence.local_term = competence.direct_term = competence.p;
+    competence.skill_term = competence.word_term = competence.p;
     competence.support = {40, 30, 20};
     competence.skills = {1, 0};
     pool.default_expert = 1;
