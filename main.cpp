@@ -16,10 +16,12 @@
 #include "experts/moe/tools/bench.h"
 #include "experts/moe/tools/inspect.h"
 #include "experts/moe/tools/logits.h"
+#include "experts/moe/tools/run.h"
 #include "experts/moe/tools/synth.h"
 #include "experts/moe/tools/tokenize.h"
 #include "experts/moe/tools/trace.h"
 #include "experts/native.h"
+#include "experts/native_metrics.h"
 #include "experts/pool.h"
 #include "experts/roster.h"
 #include "http/ids.h"
@@ -192,6 +194,7 @@ http::Doors make_doors(House& house, boost::asio::io_context& loop, int index) {
   doors.metrics = [&house](std::string& out) {
     http::append_metrics(*house.roster.current(), out);
     http::append_metrics(house.journal.counts(), out);
+    experts::append_metrics(house.models, out);
   };
   doors.unready = [&house] { return why_unready(house); };
   return doors;
@@ -366,6 +369,22 @@ void add_model_commands(CLI::App& app) {
                         "run through slots of so many bytes in all; 0: mapped");
   following->add_flag("!--no-prefetch", tracing.store.prefetch);
   following->callback([] { moe::tools::trace(tracing, std::cout); });
+
+  static moe::tools::RunOptions run;
+  auto* running = model->add_subcommand("run", "answer a prompt, a message, or the lines of stdin");
+  running->add_option("file", run.model)->required();
+  running->add_option("--prompt", run.prompt, "continued as it is");
+  running->add_option("--message", run.message, "answered by the chat template");
+  running->add_option("--system", run.system);
+  running->add_option("--tokens", run.tokens_max, "of one reply, at most")
+      ->check(CLI::Range(1, 1'000'000));
+  running->add_option("--temperature", run.temperature)->check(CLI::Range(0.0, 10.0));
+  running->add_option("--top-p", run.top_p)->check(CLI::Range(0.0, 1.0));
+  running->add_option("--seed", run.seed);
+  running->add_option("--threads", run.engine.threads)->check(CLI::Range(0, 256));
+  running->add_option("--expert-bytes", run.engine.store.bytes_max,
+                      "experts in slots of so many bytes in all; 0: mapped");
+  running->callback([] { moe::tools::run(run, std::cin, std::cout, std::cerr); });
 
   static fs::path recorded;
   auto* replaying =

@@ -105,6 +105,7 @@ void read_native(Section& in, experts::NativeOptions& out) {
   in.read("threads", out.threads, 0, 1024);
   in.read("kv_bytes_max", out.kv_bytes_max, 1 << 20, 1024 * kGiB);
   in.read("sequences_max", out.sequences_max, 1, 256);
+  in.read("expert_bytes_max", out.expert_bytes_max, 0, 1024 * kGiB);
 }
 
 experts::ExpertOptions read_expert(Section& in) {
@@ -184,9 +185,8 @@ void check_place(const experts::ExpertOptions& expert, const std::string& place,
     if (expert.url.empty() || expert.url.find("://") != std::string::npos)
       faults.push_back(place + ".path: must name a GGUF file of this machine");
     const auto& can = expert.capabilities;
-    if (can.tools || can.json_schema || can.images || can.many)
-      faults.push_back(place +
-                       ".capabilities: a native expert has no tools, json_schema, images or many");
+    if (can.tools || can.images || can.many)
+      faults.push_back(place + ".capabilities: a native expert has no tools, images or many");
     return;
   }
   if (!is_http_url(expert.url))

@@ -45,6 +45,9 @@ struct Call {
   bool stream = false;
   bool usage_in_stream = false;  // the client asked for stream_options.include_usage
   bool text_wanted = false;      // fill Reply::text (panels, votes, grading); off on the plain path
+  /// `response_format` of type json_object or json_schema, as it stands in wire; empty: text.
+  /// Native experts read it.
+  std::string reply_format;
   bool wire_only = false;  // has parts that only wire carries (images, tools): no native expert
   std::string request_id;  // sent on as x-request-id
   Clock::time_point deadline = Clock::time_point::max();

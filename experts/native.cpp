@@ -5,6 +5,7 @@
 #include <boost/system/system_error.hpp>
 
 #include "experts/native_json.h"
+#include "experts/native_schema.h"
 #include "experts/target.h"
 
 namespace experts {
@@ -65,6 +66,10 @@ moe::TextRequest request_of(const Call& call, NetThread& thread) {
   return request;
 }
 
+ReplyShape wanted_shape(const Call& call) {
+  return call.reply_format.empty() ? ReplyShape() : shape_of(call.reply_format);
+}
+
 class NativeExpert final : public Expert {
  public:
   NativeExpert(NetThread& thread, Entry entry, std::shared_ptr<NativeModel> model)
@@ -110,15 +115,19 @@ asio::awaitable<Reply> NativeExpert::ask(const Call& call, Sink* sink) {
   if (call.wire_only) {
     refuse("`" + entry_.options.name +
                "` runs in this process and takes text alone: no tools, images, audio, "
-               "response_format, logit_bias or n above 1",
+               "logit_bias or n above 1",
            "unsupported_by_expert", reply);
+  } else if (ReplyShape asked = wanted_shape(call); !asked.error.empty()) {
+    refuse(asked.error, "unsupported_by_expert", reply);
   } else {
     const ExpertOptions& options = entry_.options;
     const auto limit = call.stream ? options.event_bytes_max : options.reply_bytes_max;
     const auto line =
         std::make_shared<NativeLine>(thread_.io, call.stream, static_cast<std::size_t>(limit));
     NativeListener listener(line);
-    model_->submit(request_of(call, thread_), line);
+    moe::TextRequest request = request_of(call, thread_);
+    request.json = std::move(asked.shape);
+    model_->submit(std::move(request), line);
     co_await listen(listener, call, sink, reply);
   }
   reply.timings.total_us = us_between(begin, Clock::now());

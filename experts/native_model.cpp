@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <chrono>
 #include <exception>
 #include <utility>
 
@@ -25,6 +26,7 @@ moe::EngineOptions engine_options(const NativeOptions& options) {
   engine.threads = options.threads;
   engine.kv_bytes_max = static_cast<std::size_t>(options.kv_bytes_max);
   engine.sequences_max = options.sequences_max;
+  engine.store.bytes_max = static_cast<std::size_t>(options.expert_bytes_max);
   return engine;
 }
 
@@ -74,6 +76,11 @@ NativeEnding refusal_of(const moe::TextTicket& ticket) {
   return ending;
 }
 
+std::uint64_t us_between(Clock::time_point begin, Clock::time_point end) {
+  return static_cast<std::uint64_t>(
+      std::chrono::duration_cast<std::chrono::microseconds>(end - begin).count());
+}
+
 NativeEnding unreachable(const std::string& error) {
   NativeEnding ending;
   ending.outcome = Outcome::unreachable;
@@ -89,6 +96,7 @@ struct NativeModel::Loaded {
   moe::Engine engine;
   moe::TextModel text;
   std::atomic<int> replies{0};  // accepted and not ended: they use `text`
+  std::atomic<std::uint64_t> first_tokens{0}, first_token_us{0}, generation_us{0};
 
   explicit Loaded(const NativeSource& source)
       : model(open_model(source)),
@@ -114,7 +122,7 @@ NativeModel::~NativeModel() {
 void NativeModel::submit(moe::TextRequest request, std::shared_ptr<NativeLine> line) {
   const std::scoped_lock lock(mutex_);
   if (!thread_.joinable()) thread_ = std::thread([this] { run(); });
-  jobs_.push_back({std::move(request), std::move(line)});
+  jobs_.push_back({std::move(request), std::move(line), Clock::now()});
   wake_.notify_one();
 }
 
@@ -123,6 +131,13 @@ void NativeModel::stop() {
   stopping_ = true;
   gone_ = !thread_.joinable();
   wake_.notify_one();
+}
+
+std::optional<NativeStatus> NativeModel::status() const {
+  const std::scoped_lock lock(mutex_);
+  if (shown_ == nullptr) return std::nullopt;
+  return NativeStatus{source_.file, shown_->engine.stats(), shown_->first_tokens.load(),
+                      shown_->first_token_us.load(), shown_->generation_us.load()};
 }
 
 bool NativeModel::is_gone() const {
@@ -154,11 +169,21 @@ void NativeModel::serve(Job job) {
   Loaded* const loaded = loaded_.get();
   const auto line = job.line;
   const bool with_logprobs = job.request.sampling.logprobs_top >= 0;
-  job.request.on_piece = [line, loaded, with_logprobs](const moe::TextPiece& piece) {
+  // On the engine's thread alone, one after the other.
+  const auto first = std::make_shared<Clock::time_point>();
+  job.request.on_piece = [=, since = job.since](const moe::TextPiece& piece) {
+    if (*first == Clock::time_point{}) {
+      *first = Clock::now();
+      loaded->first_tokens.fetch_add(1);
+      loaded->first_token_us.fetch_add(us_between(since, *first));
+    }
     const moe::Tokenizer& tokenizer = loaded->text.tokenizer();
     line->say(piece.text, with_logprobs ? logprobs_json(piece.tokens, tokenizer) : "");
   };
-  job.request.on_end = [line, loaded](const moe::TextEnding& end) {
+  job.request.on_end = [=](const moe::TextEnding& end) {
+    if (*first != Clock::time_point{}) {
+      loaded->generation_us.fetch_add(us_between(*first, Clock::now()));
+    }
     line->end(ending_of(end));
     loaded->end_reply();
   };
@@ -193,6 +218,8 @@ bool NativeModel::load(const Job& first) {
     if (const std::string& why = loaded_->text.template_error(); !why.empty()) {
       spdlog::error("native model {}: it cannot chat: {}", source_.file, why);
     }
+    const std::scoped_lock lock(mutex_);
+    shown_ = loaded_.get();
     return true;
   }
   spdlog::error("native model {}: not loaded: {}", source_.file, error);
@@ -205,6 +232,10 @@ bool NativeModel::load(const Job& first) {
 
 void NativeModel::unload() {
   if (!loaded_) return;
+  {
+    const std::scoped_lock lock(mutex_);
+    shown_ = nullptr;
+  }
   loaded_.reset();
   spdlog::info("native model {}: unloaded", source_.file);
 }
@@ -221,6 +252,22 @@ std::shared_ptr<NativeModel> NativeModels::find(const NativeSource& source) {
   });
   models_.emplace_back(source, model);
   return model;
+}
+
+std::vector<NativeStatus> NativeModels::describe() const {
+  std::vector<std::shared_ptr<NativeModel>> models;
+  {
+    const std::scoped_lock lock(mutex_);
+    for (const auto& [source, pointer] : models_) {
+      if (auto model = pointer.lock()) models.push_back(std::move(model));
+    }
+  }
+  // Outside the lock: the last pointer may be ours, and then the model retires here.
+  std::vector<NativeStatus> loaded;
+  for (const auto& model : models) {
+    if (auto status = model->status()) loaded.push_back(std::move(*status));
+  }
+  return loaded;
 }
 
 void NativeModels::retire(std::unique_ptr<NativeModel> model) {

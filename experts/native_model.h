@@ -12,9 +12,11 @@
 #include <list>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <thread>
 #include <utility>
+#include <vector>
 
 #include "experts/moe/text_model.h"
 #include "experts/native_line.h"
@@ -29,6 +31,15 @@ struct NativeSource {
   NativeOptions options;
 
   bool operator==(const NativeSource&) const = default;
+};
+
+/// A loaded model now; counters since it was loaded.
+struct NativeStatus {
+  std::string file;
+  moe::EngineStats engine;
+  std::uint64_t first_tokens = 0;    // replies that said something
+  std::uint64_t first_token_us = 0;  // from their call to their first text, sum
+  std::uint64_t generation_us = 0;   // from first text to the end, sum
 };
 
 class NativeModel {
@@ -47,6 +58,7 @@ class NativeModel {
 
   /// No further submit; every line of this model has closed. Unloads in the background.
   void stop();
+  std::optional<NativeStatus> status() const;  // nullopt: not loaded
   bool is_gone() const;  // nothing is loaded any more and the thread is at its end
 
  private:
@@ -55,6 +67,7 @@ class NativeModel {
   struct Job {
     moe::TextRequest request;
     std::shared_ptr<NativeLine> line;
+    Clock::time_point since;
   };
 
   void run();
@@ -69,7 +82,8 @@ class NativeModel {
 
   mutable std::mutex mutex_;  // guards what follows
   std::condition_variable wake_;
-  std::deque<Job> jobs_;  // no more than the Pool lets in
+  const Loaded* shown_ = nullptr;  // loaded_, for status()
+  std::deque<Job> jobs_;           // no more than the Pool lets in
   bool stopping_ = false;
   bool gone_ = false;
   std::thread thread_;
@@ -86,10 +100,12 @@ class NativeModels {
   /// The model of `source`, not loaded yet or shared. It is unloaded when the last pointer goes.
   std::shared_ptr<NativeModel> find(const NativeSource& source);
 
+  std::vector<NativeStatus> describe() const;  // of those that are loaded
+
  private:
   void retire(std::unique_ptr<NativeModel> model);
 
-  std::mutex mutex_;  // guards what follows
+  mutable std::mutex mutex_;  // guards what follows
   std::list<std::pair<NativeSource, std::weak_ptr<NativeModel>>> models_;
   std::list<std::unique_ptr<NativeModel>> retired_;  // unloading
 };

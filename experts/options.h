@@ -21,6 +21,8 @@ struct NativeOptions {
   int threads = 0;                        // 0: one per processor
   std::int64_t kv_bytes_max = 1LL << 30;  // keys and values of all running requests
   int sequences_max = 64;                 // requests that run at once; more wait inside the engine
+  std::int64_t expert_bytes_max = 0;      // routed experts in slots of so many bytes in all, read
+                                          // when needed; 0: mapped from the file
 
   bool operator==(const NativeOptions&) const = default;
 };
@@ -46,7 +48,7 @@ struct Capabilities {
 
 /// A native expert takes text and gives text.
 inline constexpr Capabilities kNativeCapabilities = {
-    .tools = false, .json_schema = false, .images = false, .logprobs = true, .many = false};
+    .tools = false, .json_schema = true, .images = false, .logprobs = true, .many = false};
 
 struct Timeouts {
   int connect_ms_max = 3'000;  // name, TCP, TLS

@@ -138,7 +138,7 @@ bool read_response_format(Reading& r, std::string_view param, element value) {
                   "`response_format.json_schema` is required for type json_schema");
   }
   r.query.needs.json_schema = true;
-  r.call().wire_only = true;
+  r.call().reply_format = simdjson::minify(value);
   return true;
 }
 
