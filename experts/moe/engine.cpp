@@ -28,13 +28,15 @@ struct Sequence {
   std::vector<std::int32_t> tokens;  // prompt and reply
   std::size_t computed = 0;          // positions whose keys and values are stored
   std::vector<std::uint32_t> pages;
+  std::vector<std::uint32_t> weak_pages;  // of the second row, with contrast
   PrefixCache::NodeId node = PrefixCache::kRoot;
   std::size_t pages_stored = 0;  // in the prefix cache
   Ending ending;
 
-  bool reusable() const {
-    return request.gate.select == Select::model && request.gate.mask == nullptr;
-  }
+  /// Rows of a step for one token.
+  std::size_t rows() const { return request.contrast ? 2 : 1; }
+
+  bool reusable() const { return request.gate.is_model() && !request.contrast; }
 };
 
 std::size_t pages_for(std::size_t positions) {
@@ -154,7 +156,8 @@ class Engine::Loop {
     const std::size_t positions =
         request.prompt.size() + static_cast<std::size_t>(request.tokens_max);
     const bool fits = positions <= static_cast<std::size_t>(model_.config.context) &&
-                      pages_for(positions) <= cache_.pages();
+                      pages_for(positions) * (request.contrast ? 2 : 1) <= cache_.pages() &&
+                      (!request.contrast || options_.sequences_max > 1);
     return fits ? Refusal::none : Refusal::too_long;
   }
 
@@ -216,9 +219,12 @@ class Engine::Loop {
         it = next;
       }
       cancelled_.clear();
+      std::size_t rows = 0;
+      for (const Sequence& sequence : running_) rows += sequence.rows();
       while (!waiting_.empty() &&
-             running_.size() < static_cast<std::size_t>(options_.sequences_max) &&
+             rows + waiting_.front().rows() <= static_cast<std::size_t>(options_.sequences_max) &&
              admit(waiting_.front())) {
+        rows += waiting_.front().rows();
         running_.push_back(std::move(waiting_.front()));
         waiting_.pop_front();
       }
@@ -238,7 +244,7 @@ class Engine::Loop {
       // The last token of the prompt is always computed: its logits are wanted.
       match = prefixes_.find(sequence.tokens, (prompt - 1) / kPagePositions);
     }
-    const std::size_t needed = total - match.pages.size();
+    const std::size_t needed = total * sequence.rows() - match.pages.size();
     if (cache_.pages_free() + prefixes_.evictable() < needed) {
       for (const std::uint32_t page : match.pages) cache_.release(page);
       return false;
@@ -250,36 +256,49 @@ class Engine::Loop {
     sequence.computed = sequence.pages.size() * kPagePositions;
     sequence.ending.cached_tokens = static_cast<int>(sequence.computed);
     while (sequence.pages.size() < total) sequence.pages.push_back(cache_.take());
+    while (sequence.request.contrast && sequence.weak_pages.size() < total) {
+      sequence.weak_pages.push_back(cache_.take());
+    }
     return true;
   }
 
-  /// Every reply gets one row; prompts share what is left equally. Returns the prompts' rows.
+  /// Every reply gets one token, two rows with contrast; prompts share what is left equally.
+  /// Returns the prompts' rows.
   std::size_t plan_rows() {
     rows_.clear();
     owners_.clear();
-    std::size_t prompts = 0;
-    for (Sequence& sequence : running_) prompts += sequence.computed + 1 < sequence.tokens.size();
-    std::size_t left =
-        static_cast<std::size_t>(options_.rows_per_step_max) - (running_.size() - prompts);
+    std::size_t prompts = 0, replies = 0;  // rows of a token of each
+    for (const Sequence& sequence : running_) {
+      const bool in_prompt = sequence.computed + 1 < sequence.tokens.size();
+      (in_prompt ? prompts : replies) += sequence.rows();
+    }
+    std::size_t left = static_cast<std::size_t>(options_.rows_per_step_max) - replies;
     std::size_t prompt_rows = 0;
     for (Sequence& sequence : running_) {
       const std::size_t missing = sequence.tokens.size() - sequence.computed;
       std::size_t count = missing;
       if (missing > 1) {
         count = std::min(missing, left / prompts);  // at least 1, see checked()
-        left -= count;
-        --prompts;
-        prompt_rows += count;
+        left -= count * sequence.rows();
+        prompts -= sequence.rows();
+        prompt_rows += count * sequence.rows();
       }
-      for (std::size_t i = 0; i < count; ++i) {
-        const std::size_t position = sequence.computed + i;
-        rows_.push_back({sequence.tokens[position], static_cast<std::int32_t>(position),
-                         sequence.pages.data(), &sequence.request.gate,
-                         position + 1 == sequence.tokens.size()});
-        owners_.push_back(&sequence);
+      add_rows(sequence, count, sequence.pages, sequence.request.gate);
+      if (const auto& contrast = sequence.request.contrast) {
+        add_rows(sequence, count, sequence.weak_pages, contrast->weak);
       }
     }
     return prompt_rows;
+  }
+
+  void add_rows(Sequence& sequence, std::size_t count, const std::vector<std::uint32_t>& pages,
+                const GatePolicy& gate) {
+    for (std::size_t i = 0; i < count; ++i) {
+      const std::size_t position = sequence.computed + i;
+      rows_.push_back({sequence.tokens[position], static_cast<std::int32_t>(position), pages.data(),
+                       &gate, position + 1 == sequence.tokens.size()});
+      owners_.push_back(&sequence);
+    }
   }
 
   /// Advances each sequence by its rows; where logits are there, asks for the next token.
@@ -287,9 +306,18 @@ class Engine::Loop {
     std::size_t logits_index = 0;
     for (std::size_t i = 0; i < rows_.size(); ++i) {
       Sequence& sequence = *owners_[i];
-      ++sequence.computed;
+      const bool weak = sequence.request.contrast && rows_[i].pages == sequence.weak_pages.data();
+      if (!weak) ++sequence.computed;
       if (!rows_[i].logits) continue;
-      choose(sequence, forward_.logits(logits_index++));
+      const std::span<const float> logits = forward_.logits(logits_index++);
+      if (!sequence.request.contrast) {
+        choose(sequence, logits);
+      } else if (!weak) {
+        strong_.assign(logits.begin(), logits.end());  // the weak row is the next with logits
+      } else {
+        apply_contrast(*sequence.request.contrast, logits, strong_);
+        choose(sequence, strong_);
+      }
     }
     for (auto it = running_.begin(); it != running_.end();) {
       store_prefix(*it);
@@ -369,8 +397,11 @@ class Engine::Loop {
   }
 
   void release(Sequence& sequence) {
-    for (const std::uint32_t page : sequence.pages) cache_.release(page);
+    for (const auto* pages : {&sequence.pages, &sequence.weak_pages}) {
+      for (const std::uint32_t page : *pages) cache_.release(page);
+    }
     sequence.pages.clear();
+    sequence.weak_pages.clear();
   }
 
   void end(Sequence& sequence, EndReason reason) {
@@ -446,6 +477,7 @@ class Engine::Loop {
   std::vector<Sequence*> owners_;
   std::set<std::uint64_t> done_;
   std::vector<bool> seen_;
+  std::vector<float> strong_;  // logits that wait for their contrast
   std::vector<std::uint32_t> sequence_ids_;
 
   mutable std::mutex mutex_;  // guards what follows
@@ -460,6 +492,19 @@ class Engine::Loop {
 
   std::thread thread_, warmer_;
 };
+
+void apply_contrast(const Contrast& contrast, std::span<const float> weak,
+                    std::span<float> strong) {
+  const float best = *std::max_element(strong.begin(), strong.end());
+  const float cut = best + std::log(contrast.alpha);
+  for (std::size_t i = 0; i < strong.size(); ++i) {
+    if (strong[i] < cut) {
+      strong[i] = kOutOfPlay;
+    } else {
+      strong[i] = (1 + contrast.beta) * strong[i] - contrast.beta * weak[i];
+    }
+  }
+}
 
 Engine::Engine(const Model& model, const EngineOptions& options)
     : loop_(std::make_unique<Loop>(model, checked(options))) {}

@@ -16,6 +16,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -44,10 +45,27 @@ struct Ending {
   std::string error;          // for `failed`
 };
 
+/// Self-contrast decoding (SCMoE, arXiv 2405.14507): the request is two rows of each step, one
+/// routed by its own gate and one by a weak gate, each with its own keys and values. What choose()
+/// gets is (1 + beta) strong - beta weak; tokens whose probability by the strong one is below alpha
+/// times its best are out (kOutOfPlay). Costs twice the rows and KV pages, and of the experts those
+/// that only the weak row chose; prompts are not shared.
+struct Contrast {
+  float beta = 0.5f;
+  float alpha = 0.1f;
+  GatePolicy weak{.select = Select::rank, .k = 2};
+};
+
+constexpr float kOutOfPlay = -1e9f;  // a logit that no token is chosen for
+
+/// `strong` becomes the contrast of both, [vocabulary] each.
+void apply_contrast(const Contrast& contrast, std::span<const float> weak, std::span<float> strong);
+
 struct Request {
   std::vector<std::int32_t> prompt;  // at least one token
   int tokens_max = 0;                // at least 1
   GatePolicy gate;                   // the default is the model's own routing
+  std::optional<Contrast> contrast;
 
   /// Chooses the next token from the logits [vocabulary] after all tokens so far, or kStop.
   std::function<std::int32_t(std::span<const float> logits)> choose;

@@ -101,7 +101,7 @@ void Gate::route(const GateQuestion& question, const GatePolicy& policy, std::ve
   const auto most = static_cast<std::size_t>(own ? experts_used_ : std::min(policy.k, experts_));
   order(most);
   const std::size_t begin = picks.size();
-  std::size_t first = policy.select == Select::rank ? most - 1 : 0;
+  const std::size_t first = policy.select == Select::rank ? most - 1 : 0;
   float sum = 0;
   for (std::size_t i = first; i < most && choice_[order_[i]] != kNever; ++i) {
     const float s = scores_[order_[i]];
@@ -112,9 +112,37 @@ void Gate::route(const GateQuestion& question, const GatePolicy& policy, std::ve
     picks.push_back({order_[i], s});
     sum += s;
   }
+  weigh(picks, begin);
+  if (policy.nulls != nullptr) drop_light(*policy.nulls, question.layer, picks, begin);
+  if (policy.steer == nullptr) return;
+  const ExpertSteer& steer = *policy.steer;
+  const std::size_t row = static_cast<std::size_t>(question.layer) * steer.experts;
+  for (std::size_t i = begin; i < picks.size(); ++i) {
+    picks[i].weight *= steer.factor[row + picks[i].expert];
+  }
+}
+
+/// From scores to weights.
+void Gate::weigh(std::vector<Pick>& picks, std::size_t begin) const {
+  float sum = 0;
+  for (std::size_t i = begin; i < picks.size(); ++i) {
+    picks[i].weight = scores_[picks[i].expert];
+    sum += picks[i].weight;
+  }
   const float factor =
       recipe_.scale / (recipe_.renormalise ? std::max(sum, recipe_.sum_min) : 1.0f);
   for (std::size_t i = begin; i < picks.size(); ++i) picks[i].weight *= factor;
+}
+
+void Gate::drop_light(const NullWeights& nulls, int layer, std::vector<Pick>& picks,
+                      std::size_t begin) const {
+  const float least = nulls.least[static_cast<std::size_t>(layer)];
+  const auto from = picks.begin() + static_cast<std::ptrdiff_t>(begin);
+  const auto kept =
+      std::remove_if(from, picks.end(), [&](const Pick& pick) { return pick.weight < least; });
+  if (kept == picks.end()) return;
+  picks.erase(kept, picks.end());
+  weigh(picks, begin);
 }
 
 }  // namespace moe

@@ -2,7 +2,8 @@
 // a request may put in its place.
 //
 // The order of the steps is the numerics: mask, scores, selection bias, group limit, selection,
-// weights from the unbiased scores, renormalisation, scale. Ties go to the lower expert.
+// weights from the unbiased scores, renormalisation, scale, null weights (and renormalisation again
+// where some went), steering. Ties go to the lower expert.
 #pragma once
 
 #include <cstdint>
@@ -23,6 +24,19 @@ struct ExpertMask {
   }
 };
 
+/// The least weight that an expert must have to run, per layer: what is below goes to nobody, as if
+/// a null expert of constant weight had been chosen (after AdaMoE, arXiv 2406.13233, which trains
+/// its null experts; these are calibrated, see calibrate_nulls).
+struct NullWeights {
+  std::vector<float> least;  // [layers]; 0: everybody runs
+};
+
+/// Multiplies the weight of chosen experts (RICE, arXiv 2505.14681); nothing is renormalised after.
+struct ExpertSteer {
+  int experts = 0;
+  std::vector<float> factor;  // [layers * experts]
+};
+
 enum class Select : std::uint8_t {
   model,  // the model's own number of best experts
   top_k,  // the best k instead
@@ -39,7 +53,15 @@ struct GatePolicy {
   int k_min = 1;  // top_p and threshold
   float p = 1;
   std::uint64_t seed = 0;
-  const ExpertMask* mask = nullptr;  // owned by the caller, outlives the request
+  // Owned by the caller, outlive the request; null: none.
+  const ExpertMask* mask = nullptr;
+  const NullWeights* nulls = nullptr;
+  const ExpertSteer* steer = nullptr;
+
+  /// Nothing asked: the keys and values of such rows may be shared.
+  bool is_model() const {
+    return select == Select::model && mask == nullptr && nulls == nullptr && steer == nullptr;
+  }
 };
 
 struct Pick {
@@ -68,6 +90,9 @@ class Gate {
   void score(const GateQuestion& question, const GatePolicy& policy);
   void limit_groups();
   void order(std::size_t count);
+  void weigh(std::vector<Pick>& picks, std::size_t begin) const;
+  void drop_light(const NullWeights& nulls, int layer, std::vector<Pick>& picks,
+                  std::size_t begin) const;
 
   GateRecipe recipe_;
   int experts_, experts_used_;

@@ -114,4 +114,26 @@ double hit_ratio_belady(const AccessLog& log, std::size_t slots) {
       [&](std::uint32_t expert, std::size_t at) { next[expert] = next_use[at]; });
 }
 
+NullWeights calibrate_nulls(const Trace& trace, double load) {
+  NullWeights nulls;
+  std::vector<float> weights;
+  for (std::uint32_t layer = 0; layer < trace.shape.layers; ++layer) {
+    weights.clear();
+    for (const TraceRow& row : trace.rows) {
+      for (std::uint32_t p = row.first[layer]; p < row.first[layer + 1]; ++p) {
+        weights.push_back(row.picks[p].weight);
+      }
+    }
+    std::sort(weights.begin(), weights.end());
+    const double dropped = (1 - std::clamp(load, 0.0, 1.0)) * static_cast<double>(weights.size());
+    const auto at = static_cast<std::size_t>(dropped);
+    // Half a step lower: a weight as traced may have been rounded up.
+    const float unit = kTraceWeightUnit / 2;
+    nulls.least.push_back(at == 0               ? 0.0f
+                          : at < weights.size() ? weights[at] - unit
+                                                : weights.back() + unit);
+  }
+  return nulls;
+}
+
 }  // namespace moe

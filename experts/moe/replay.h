@@ -40,4 +40,8 @@ double hit_ratio_static(const AccessLog& log, std::size_t slots);
 /// The optimum of all policies that load on demand: who is needed last goes first (Belady 1966).
 double hit_ratio_belady(const AccessLog& log, std::size_t slots);
 
+/// Null weights under which each layer keeps `load` of the experts that the trace's rows chose, 0
+/// to 1: the share 1 - load of the lightest goes. Traces hold weights in steps of kTraceWeightUnit.
+NullWeights calibrate_nulls(const Trace& trace, double load);
+
 }  // namespace moe

@@ -159,6 +159,7 @@ TextTicket TextModel::submit(TextRequest request) {
   Request engine_request;
   engine_request.tokens_max = tokens_max;
   engine_request.gate = request.gate;
+  engine_request.contrast = request.contrast;
   std::shared_ptr<Reply> reply;
   try {
     reply = std::make_shared<Reply>(tokenizer_, std::move(request), prompt.ids, after_special);

@@ -51,6 +51,7 @@ struct TextRequest {
   std::vector<std::string> stops;
   std::optional<JsonShape> json;  // the reply is a JSON text of this shape
   GatePolicy gate;
+  std::optional<Contrast> contrast;
 
   std::function<void(const TextPiece&)> on_piece;
   std::function<void(const TextEnding&)> on_end;  // once for every accepted request, last

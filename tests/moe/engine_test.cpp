@@ -174,5 +174,66 @@ TEST(Engine, AChooserThatStopsOrThrowsEndsItsOwnRequestOnly) {
   EXPECT_EQ(other.wait().ending.completion_tokens, 4);
 }
 
+TEST(Contrast, HandMadeLogits) {
+  const std::vector<float> weak = {1, 3, 0, 2};
+  std::vector<float> strong = {2, 3, -9, 2.9f};
+  apply_contrast({.beta = 0.5f, .alpha = 0.1f}, weak, strong);
+  EXPECT_FLOAT_EQ(strong[0], 1.5f * 2 - 0.5f) << "log 0.1 is -2.3: within reach";
+  EXPECT_FLOAT_EQ(strong[1], 3);
+  EXPECT_EQ(strong[2], kOutOfPlay);
+  EXPECT_FLOAT_EQ(strong[3], 1.5f * 2.9f - 1);
+  strong = {2, 3, -9, 2.9f};
+  apply_contrast({.beta = 0.5f, .alpha = 1}, weak, strong);
+  EXPECT_EQ(best_of(strong), 1) << "alpha 1 leaves the strong row's best";
+}
+
+Pending start_contrast(Engine& engine, std::vector<std::int32_t> prompt, float beta) {
+  Pending pending;
+  Request request = greedy(std::move(prompt), 12, pending.outcome, pending.done);
+  request.contrast = Contrast{.beta = beta, .alpha = 0.001f};
+  pending.ticket = engine.submit(std::move(request));
+  return pending;
+}
+
+TEST(Contrast, TwoRowsOfABatchGiveWhatTwoRunsGive) {
+  const Planted planted;
+  EngineOptions options{.threads = 2, .kv_bytes_max = 1 << 21, .sequences_max = 5};
+  options.rows_per_step_max = 7;
+  Engine engine(planted.model, options);
+  std::mt19937 random(3);
+  const auto prompt = random_prompt(40, random);
+  Outcome alone = start_contrast(engine, prompt, 0.5f).wait();
+  ASSERT_EQ(alone.tokens.size(), 12u);
+
+  std::vector<int> sequence(prompt.begin(), prompt.end());
+  sequence.insert(sequence.end(), alone.tokens.begin(), alone.tokens.end() - 1);
+  Runner runner(planted.model, pick_kernels());
+  const auto both = runner.run({sequence, sequence}, 5, 0, {GatePolicy{}, Contrast{}.weak});
+  for (std::size_t i = 0; i < 12; ++i) {
+    std::vector<float> strong = both[0][prompt.size() - 1 + i];
+    apply_contrast({.beta = 0.5f, .alpha = 0.001f}, both[1][prompt.size() - 1 + i], strong);
+    EXPECT_TRUE(strong == alone.logits[i]) << "token " << i;
+  }
+
+  // Among others, and more of them than have room at once.
+  std::vector<Pending> crowd;
+  for (int i = 0; i < 6; ++i) {
+    crowd.push_back(start_contrast(engine, prompt, 0.5f));
+    crowd.push_back(start(engine, random_prompt(20, random), 9));
+  }
+  for (std::size_t i = 0; i < crowd.size(); ++i) {
+    const Outcome& outcome = crowd[i].wait();
+    EXPECT_EQ(outcome.ending.reason, EndReason::length);
+    if (i % 2 == 0) {
+      EXPECT_TRUE(outcome.logits == alone.logits);
+    }
+  }
+  EXPECT_EQ(start_contrast(engine, prompt, 0).wait().tokens,
+            start(engine, prompt, 12).wait().tokens)
+      << "beta 0 is the strong row's own choice";
+  const EngineStats stats = engine.stats();
+  EXPECT_EQ(stats.pages_free, stats.pages);
+}
+
 }  // namespace
 }  // namespace moe

@@ -103,5 +103,42 @@ TEST(Gate, PoliciesOfOneBatchDoNotMixAndTheDefaultsChangeNothing) {
   }
 }
 
+TEST(Gate, NullWeightsDropTheLightAndRenormaliseTheRest) {
+  const NullWeights off{{0.0f}}, some{{0.35f}}, all{{2.0f}};
+  for (const bool renormalise : {false, true}) {
+    const auto model = route(kScores, 3, renormalise, {});
+    EXPECT_EQ(route(kScores, 3, renormalise, {.nulls = &off}), model);
+    EXPECT_TRUE(route(kScores, 3, renormalise, {.nulls = &all}).empty());
+  }
+  EXPECT_EQ(route(kScores, 3, false, {.nulls = &some}), (Result{{1, 0.5f}}));
+  EXPECT_EQ(route(kScores, 2, true, {.nulls = &some}), (Result{{1, 0.625f}, {3, 0.375f}}));
+  EXPECT_EQ(route(kScores, 3, true, {.nulls = &some}), (Result{{1, 1.0f}}))
+      << "weights of three are 0.526, 0.316 and 0.158; the one that is left gets all";
+}
+
+TEST(Gate, SteeringMultipliesWhatWasChosen) {
+  const ExpertSteer steer{4, {1, 1, 64, 2}};
+  EXPECT_EQ(route(kScores, 2, true, {.steer = &steer}), (Result{{1, 0.625f}, {3, 0.75f}}))
+      << "2 was not chosen: no effect";
+}
+
+TEST(Gate, NullAndSteerAtRestChangeNoBit) {
+  const testing::Planted planted;
+  testing::Runner runner(planted.model, kPortable);
+  const std::vector<std::vector<int>> sequences = {{1, 2, 3, 4, 5, 6}, {9, 8, 7}};
+  const auto expected = runner.run(sequences, 2);
+  const NullWeights nulls{{0, 0}};
+  const ExpertSteer steer{8, std::vector<float>(16, 1.0f)};
+  const GatePolicy policy{.nulls = &nulls, .steer = &steer};
+  EXPECT_TRUE(runner.run(sequences, 2, 0, {policy, policy}) == expected);
+  const NullWeights everybody{{9, 9}};
+  const GatePolicy none{.nulls = &everybody};
+  const auto without = runner.run(sequences, 2, 0, {none, none});
+  EXPECT_FALSE(without == expected);
+  for (const auto& layers : runner.picks[0]) {
+    for (const auto& picks : layers) EXPECT_TRUE(picks.empty());
+  }
+}
+
 }  // namespace
 }  // namespace moe

@@ -62,6 +62,32 @@ TEST(Replay, NothingBeatsBelady) {
   }
 }
 
+TEST(Replay, CalibratedNullsKeepTheLoadThatWasAsked) {
+  std::mt19937 random(2);
+  Trace trace;
+  trace.shape = {2, 8};
+  for (std::uint32_t i = 0; i < 1000; ++i) {
+    TraceRow row{i, 0, i, 0, {0, 4, 8}, {}};
+    for (std::uint32_t p = 0; p < 8; ++p) {
+      const auto units = static_cast<float>(1 + random() % (p < 4 ? 8000 : 900));
+      row.picks.push_back({p % 4, units * kTraceWeightUnit});
+    }
+    trace.rows.push_back(row);
+  }
+  for (const double load : {0.0, 0.3, 0.75, 1.0}) {
+    const NullWeights nulls = calibrate_nulls(trace, load);
+    for (std::uint32_t layer = 0; layer < 2; ++layer) {
+      double kept = 0;
+      for (const TraceRow& row : trace.rows) {
+        for (std::uint32_t p = row.first[layer]; p < row.first[layer + 1]; ++p) {
+          kept += row.picks[p].weight >= nulls.least[layer];
+        }
+      }
+      EXPECT_NEAR(kept / 4000, load, 0.02) << "layer " << layer;
+    }
+  }
+}
+
 TEST(RoutingTrace, SaysWhatTheModelChoseAndForgetsTheOldest) {
   const testing::Planted planted;
   KvCache cache(KvCache::Shape::of(planted.model.config), 1);
