@@ -12,6 +12,7 @@ namespace store {
 namespace {
 
 constexpr int kBusyWaitMs = 250;
+constexpr std::size_t kFrequenciesMax = 65'536;
 constexpr double kSaturation = 2.2;  // k1 + 1: what one term adds at most, in units of its idf
 
 Db open_reader(const std::string& path) {
@@ -68,6 +69,7 @@ KnowledgeReader::KnowledgeReader(const std::string& path, const SearchRules& rul
       db_(open_reader(path)),
       terms_(db_),
       count_(db_.prepare("SELECT ifnull(sum(passages), 0) FROM collections")),
+      version_(db_.prepare("PRAGMA data_version")),
       frequency_(db_.prepare("SELECT doc FROM passage_vocabulary WHERE term = ?")),
       search_(db_.prepare(
           "SELECT found.id, c.name, d.source, p.heading, p.text, found.score FROM "
@@ -75,6 +77,18 @@ KnowledgeReader::KnowledgeReader(const std::string& path, const SearchRules& rul
           "AND rowid BETWEEN ?2 AND ?3 ORDER BY rank LIMIT ?4) AS found "
           "JOIN passages p ON p.id = found.id JOIN documents d ON d.id = p.document "
           "JOIN collections c ON c.id = d.collection ORDER BY found.score, found.id")) {}
+
+/// How many passages hold a term. Remembered until somebody writes: FTS5 counts a common term anew
+/// each time, a millisecond for 25,000 passages.
+std::int64_t KnowledgeReader::frequency_of(const std::string& stem) {
+  if (const auto known = frequencies_.find(stem); known != frequencies_.end()) return known->second;
+  const ResetOnExit done{frequency_};
+  frequency_.bind_text(1, stem);
+  const std::int64_t passages = frequency_.step() ? frequency_.integer(0) : 0;
+  if (frequencies_.size() >= kFrequenciesMax) frequencies_.clear();
+  frequencies_.emplace(stem, passages);
+  return passages;
+}
 
 /// The different terms of a query, rarest first.
 std::vector<KnowledgeReader::Term> KnowledgeReader::terms_of(std::string_view text,
@@ -87,11 +101,8 @@ std::vector<KnowledgeReader::Term> KnowledgeReader::terms_of(std::string_view te
                   terms.push_back({.stem = std::string(stem), .word = std::string(word)});
                 }
               });
-  const ResetOnExit done{frequency_};
   for (Term& term : terms) {
-    frequency_.reset();
-    frequency_.bind_text(1, term.stem);
-    if (frequency_.step()) term.passages = frequency_.integer(0);
+    term.passages = frequency_of(term.stem);
     term.weight = weight_of(static_cast<double>(passages), static_cast<double>(term.passages));
   }
   std::stable_sort(terms.begin(), terms.end(),
@@ -116,18 +127,22 @@ std::vector<KnowledgeReader::Range> KnowledgeReader::ranges_of(
 
 /// The share of the terms' weight that a passage holds.
 double KnowledgeReader::covered_by(const Passage& passage, const std::vector<Term>& terms) {
-  std::set<std::string, std::less<>> held;
-  for (const std::string_view part :
-       {std::string_view(passage.heading), std::string_view(passage.text)})
-    terms_.read(part,
-                [&](std::string_view stem, std::string_view /*word*/) { held.emplace(stem); });
   double sum = 0;
-  double covered = 0;
+  std::unordered_map<std::string_view, double> missing;
   for (const Term& term : terms) {
     sum += term.weight;
-    if (held.contains(term.stem)) covered += term.weight;
+    missing.emplace(term.stem, term.weight);
   }
-  return sum > 0 ? covered / sum : 0;
+  double covered = 0;
+  for (const std::string_view part :
+       {std::string_view(passage.heading), std::string_view(passage.text)})
+    terms_.read(part, [&](std::string_view stem, std::string_view /*word*/) {
+      const auto found = missing.find(stem);
+      if (found == missing.end()) return;
+      covered += found->second;
+      missing.erase(found);
+    });
+  return sum > 0 ? std::min(1.0, covered / sum) : 0;
 }
 
 /// The searched terms as an FTS5 expression; counts them in `found`.
@@ -160,6 +175,10 @@ Found KnowledgeReader::search(const SearchQuery& query) {
   const ResetOnExit count_done{count_};
   count_.step();
   const std::int64_t passages = count_.integer(0);
+  const ResetOnExit version_done{version_};
+  version_.step();
+  if (version_.integer(0) != seen_version_) frequencies_.clear();
+  seen_version_ = version_.integer(0);
   const std::vector<Term> terms = terms_of(query.text, passages);
   const std::string match = expression_of(terms, passages, found);
   if (match.empty()) return found;

@@ -13,6 +13,7 @@
 #include <functional>
 #include <string>
 #include <string_view>
+#include <unordered_map>
 #include <vector>
 
 #include "store/db.h"
@@ -76,6 +77,7 @@ class KnowledgeReader {
   struct Range;
 
   std::vector<Term> terms_of(std::string_view text, std::int64_t passages);
+  std::int64_t frequency_of(const std::string& stem);
   std::string expression_of(const std::vector<Term>& terms, std::int64_t passages,
                             Found& found) const;
   std::vector<Range> ranges_of(const std::vector<std::string>& collections);
@@ -84,7 +86,9 @@ class KnowledgeReader {
   SearchRules rules_;
   Db db_;
   TermReader terms_;
-  Statement count_, frequency_, search_;
+  Statement count_, version_, frequency_, search_;
+  std::unordered_map<std::string, std::int64_t> frequencies_;  // of terms, as of seen_version_
+  std::int64_t seen_version_ = -1;
 };
 
 }  // namespace store

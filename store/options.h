@@ -80,7 +80,7 @@ struct KnowledgeOptions {
 struct SearchRules {
   std::size_t query_bytes_max = 4'096;  // of a longer query the first bytes are read
   std::size_t terms_max = 16;           // the rarest terms of the query are searched for
-  std::int64_t postings_max = 8'000;    // passages that hold them, summed over the terms
+  std::int64_t postings_max = 2'000;    // passages that hold them, summed over the terms
   int passages_max = 50;                // that one search returns
 };
 
