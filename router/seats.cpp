@@ -11,6 +11,21 @@ using aggregator::Mode;
 
 static_assert(Panels::kTypes == aggregator::kAnswerTypes);
 
+namespace {
+
+/// Learned weights are of panels that the best expert led or could have led; they mislead where it
+/// is not in the pool (README.md, "Panels").
+bool has_best(const Policy& policy, const PoolView& pool) {
+  const auto best = std::max_element(
+      policy.experts.begin(), policy.experts.end(),
+      [](const PolicyExpert& a, const PolicyExpert& b) { return a.mean < b.mean; });
+  return std::any_of(pool.experts.begin(), pool.experts.end(), [&](const PoolExpert& expert) {
+    return expert.member && expert.policy_expert == best - policy.experts.begin();
+  });
+}
+
+}  // namespace
+
 std::uint32_t seats_of(const Policy& policy, const Route& route, AnswerType type) {
   const Panels& panels = policy.panels;
   if (panels.rows == 0 || route.skills.empty() || route.k < 2) return route.k;
@@ -44,7 +59,8 @@ aggregator::Plan plan_panel(const Policy& policy, const PoolView& pool, const Ro
   plan.mode = modes.by_type[static_cast<std::size_t>(question.type)];
   if (policy.empty() && plan.mode == Mode::weighted) plan.mode = Mode::plurality;
   plan.question = std::move(question);
-  const bool learned = policy.panels.rows > 0 && plan.mode == Mode::weighted;
+  const bool learned =
+      policy.panels.rows > 0 && plan.mode == Mode::weighted && has_best(policy, pool);
   if (learned) plan.ballot = rules_of(policy.panels.decide_at);
   for (std::uint32_t seat = 0; seat < seats; ++seat) {
     const Candidate& candidate = route.candidates[seat];
