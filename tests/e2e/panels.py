@@ -69,8 +69,9 @@ def main():
     score = {"http": 0.0, "offline": 0.0}
     with service.Service(["--policy", policy, *experts]) as served:
         connection = http.client.HTTPConnection("127.0.0.1", served.port, timeout=30)
+        asked_twice = recorded.repeated_texts(outcomes)  # the experts answer one of the two rows
         for row in recorded.rows_of(outcomes):
-            if row["id"] not in chosen or sent >= args.rows:
+            if row["id"] not in chosen or sent >= args.rows or row["text"] in asked_twice:
                 continue
             stream = sent % 2 == 1
             request = {"model": "skillyard/auto", "messages": [{"role": "user", "content": row["text"]}],

@@ -20,6 +20,14 @@ def rows_of(path):
             yield json.loads(line)
 
 
+def repeated_texts(path):
+    """Questions that stand in the file more than once, under different ids."""
+    seen, twice = set(), set()
+    for row in rows_of(path):
+        (twice if row["text"] in seen else seen).add(row["text"])
+    return twice
+
+
 SKILLS = {
     "algebra": "solve equation variable polynomial root factor linear quadratic coefficient unknown".split(),
     "botany": "leaf petal stem root flower seed pollen moss fern chlorophyll".split(),
