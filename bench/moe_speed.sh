@@ -37,12 +37,12 @@ for round in $(seq "$rounds"); do
 done
 sort -k2,2n -k3,3 -k1,1 -k4,4n "$log" | awk '
   { key = $2 " " $3; v[key, $1, ++n[key, $1]] = $4; if (!(key in seen)) { seen[key] = 1; order[++keys] = key } }
-  function median(key, who) { return v[key, who, int((n[key, who] + 1) / 2)] }
+  function median(what, who) { return v[what, who, int((n[what, who] + 1) / 2)] }
   END {
     printf "%-8s %-12s %10s %10s %7s\n", "threads", "what", "ours", "llama.cpp", "ratio"
     for (i = 1; i <= keys; ++i) {
       split(order[i], part, " ")
       a = median(order[i], "ours"); b = median(order[i], "theirs")
-      printf "%-8s %-12s %10.2f %10.2f %7.2f\n", part[1], part[2], a, b, b > 0 ? a / b : 0
+      printf "%-8s %-12s %10.2f %10.2f %7.2f\n", part[1], part[2], a, b, (b > 0 ? a / b : 0)
     }
   }'
