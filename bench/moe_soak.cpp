@@ -24,7 +24,10 @@
 
 namespace {
 
-constexpr int kOutstandingMax = 48;
+// The engine holds 12 rows and a queue of 24: mostly below that, so that requests run, at times
+// above.
+constexpr int kOutstanding = 20;
+constexpr int kOutstandingBurst = 48;
 
 [[noreturn]] void fail(const char* what) {
   std::fprintf(stderr, "soak: %s\n", what);
@@ -42,7 +45,8 @@ struct Tally {
   std::mutex mutex;
   std::condition_variable changed;
   int outstanding = 0;
-  long accepted = 0, ended = 0, refused = 0, stopped = 0, length = 0, cancelled = 0, failed = 0;
+  long accepted = 0, ended = 0, malformed = 0, too_long = 0, full = 0, stopped = 0, length = 0,
+       cancelled = 0, failed = 0;
   long tokens = 0;
 };
 
@@ -62,8 +66,9 @@ class Soak {
   void run(int requests) {
     for (int i = 0; i < requests; ++i) {
       {
+        const int most = draw(20) == 0 ? kOutstandingBurst : kOutstanding;
         std::unique_lock lock(tally.mutex);
-        tally.changed.wait(lock, [&] { return tally.outstanding < kOutstandingMax; });
+        tally.changed.wait(lock, [&] { return tally.outstanding < most; });
       }
       submit();
     }
@@ -108,7 +113,7 @@ class Soak {
     moe::TextRequest request;
     const unsigned kind = draw(10);
     if (kind < 5) {
-      request.prompt = words(120);
+      request.prompt = words(60);
     } else if (kind < 7) {
       request.prompt = garbage(300);
     } else {
@@ -116,7 +121,7 @@ class Soak {
         request.messages.push_back({draw(2) == 0 ? "user" : "assistant", words(20) + garbage(8)});
       }
     }
-    if (draw(8) != 0) request.tokens_max = 1 + static_cast<int>(draw(40));
+    if (draw(40) != 0) request.tokens_max = 1 + static_cast<int>(draw(24));
     if (draw(60) == 0) request.tokens_max = draw(2) == 0 ? -3 : 1 << 30;
     for (unsigned i = draw(4); i > 0; --i) {
       request.stops.push_back(draw(3) == 0 ? moe::with_valid_utf8(garbage(3))
@@ -192,7 +197,9 @@ class Soak {
       if (ticket.error.empty()) fail("a refusal without a reason");
       const std::scoped_lock lock(tally.mutex);
       --tally.outstanding;
-      ++tally.refused;
+      tally.malformed += ticket.refusal == moe::TextRefusal::malformed;
+      tally.too_long += ticket.refusal == moe::TextRefusal::too_long;
+      tally.full += ticket.refusal == moe::TextRefusal::queue_full;
       return;
     }
     const std::scoped_lock lock(tally.mutex);
@@ -242,10 +249,10 @@ int main(int argc, char** argv) {
   for (const Soak* soak : {&mapped, &stored}) {
     const Tally& t = soak->tally;
     std::printf(
-        "%s: %ld accepted (%ld stopped, %ld length, %ld cancelled, %ld without fitting JSON), %ld "
-        "refused, %ld tokens\n",
+        "%s: %ld accepted (%ld stopped, %ld length, %ld cancelled, %ld without fitting JSON), "
+        "refused: %ld malformed, %ld too long, %ld for a full queue; %ld tokens\n",
         soak == &mapped ? "mapped" : "stored", t.accepted, t.stopped, t.length, t.cancelled,
-        t.failed, t.refused, t.tokens);
+        t.failed, t.malformed, t.too_long, t.full, t.tokens);
     if (t.accepted != t.ended) fail("a request never ended");
   }
   const std::size_t last = resident_bytes();
