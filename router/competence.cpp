@@ -30,14 +30,17 @@ void softmax(std::vector<float>& logits) {
 void add_rows(const Policy& policy, const Reading& reading, Competence& out) {
   const std::size_t dim = policy.dim;
   if (out.sums.size() < dim) out.sums.resize(dim);
-  kernel::loops().sum_rows(policy.bag.data(), policy.dim, out.rows.data(), out.rows.size(),
-                           out.sums.data());
+  kernel::sum_rows(policy.bag.data(), policy.dim, out.rows.data(), out.rows.size(),
+                   out.sums.data());
   out.score.resize(dim);
   for (std::size_t d = 0; d < dim; ++d)
     out.score[d] = static_cast<float>(out.sums[d]) * policy.bag_scale[d];
   float length = reading.length;
-  if (policy.declared)
-    length = std::sqrt(kernel::loops().dot(out.score.data(), out.score.data(), dim));
+  if (policy.declared) {
+    float square = 0;
+    for (const float x : out.score) square += x * x;
+    length = std::sqrt(square);
+  }
   const float norm = length > 0 ? 1 / length : 0;
   for (std::size_t d = 0; d < dim; ++d) out.score[d] *= norm;
 }
@@ -50,42 +53,28 @@ void find_skills(const Policy& policy, Competence& out) {
   softmax(out.skills);
 }
 
-/// The largest similarity that at least `kept` of them reach; 1 when fewer are positive. By halves
-/// instead of sorting: every machine counts fast, and none can guess how two of them compare.
-std::int32_t find_floor(const std::int32_t* similarities, std::size_t count, std::size_t kept) {
-  std::int32_t reached = 1, missed = 1 << 15;  // see dot_rows in kernels.h
-  while (missed - reached > 1) {
-    const std::int32_t middle = (reached + missed) / 2;
-    const std::size_t reaching = kernel::loops().count_from(similarities, count, middle);
-    if (reaching == kept) return middle;
-    (reaching > kept ? reached : missed) = middle;
-  }
-  return reached;
-}
-
-/// Of those that are as near as the last one, the first ones in the memory.
+/// The kNeighbours rows that are nearest, of equals the first ones; in the order of the memory.
 void find_neighbours(const Policy& policy, Competence& out) {
   const Memory& m = policy.memory;
-  out.neighbours.clear();
-  out.z.resize(policy.dim);
-  make_key(policy, out.score.data(), out.z.data());
-  const std::size_t kept = policy.neighbours;
-  if (out.sums.size() < m.rows) out.sums.resize(m.rows);
-  out.found.resize(m.rows + 8);
-  const std::int32_t* similarities = out.sums.data();
-  kernel::loops().dot_rows(out.z.data(), m.z.data(), m.rows, policy.dim, out.sums.data());
-  const std::int32_t floor = find_floor(similarities, m.rows, kept);
-  std::size_t on_floor = kept - kernel::loops().count_from(similarities, m.rows, floor + 1);
-  const std::size_t found =
-      kernel::loops().find_from(similarities, m.rows, floor, out.found.data());
-  for (std::size_t i = 0; i < found; ++i) {
-    const std::uint32_t row = out.found[i];
-    if (similarities[row] == floor) {
-      if (on_floor == 0) continue;
-      --on_floor;
-    }
-    out.neighbours.push_back({row, static_cast<float>(similarities[row]) / (kUnit * kUnit)});
+  out.key.resize(policy.dim);
+  make_key(policy, out.score.data(), out.key.data());
+  std::vector<Neighbour>& all = out.neighbours;
+  all.clear();
+  for (std::uint32_t row = 0; row < m.rows; ++row) {
+    const std::int8_t* past = &m.z[std::size_t{row} * policy.dim];
+    std::int32_t dot = 0;
+    for (std::size_t d = 0; d < policy.dim; ++d)
+      dot += std::int32_t{out.key[d]} * std::int32_t{past[d]};
+    if (dot > 0) all.push_back({row, static_cast<float>(dot) / (kUnit * kUnit)});
   }
+  const auto nearer = [](const Neighbour& a, const Neighbour& b) {
+    return a.similarity != b.similarity ? a.similarity > b.similarity : a.row < b.row;
+  };
+  if (all.size() > kNeighbours) {
+    std::nth_element(all.begin(), all.begin() + kNeighbours, all.end(), nearer);
+    all.resize(kNeighbours);
+  }
+  std::sort(all.begin(), all.end(), [](const auto& a, const auto& b) { return a.row < b.row; });
 }
 
 }  // namespace
@@ -163,21 +152,21 @@ void recall(const Policy& policy, Competence& out) {
   out.neighbours.clear();
   if (m.rows == 0) return;
   find_neighbours(policy, out);
-  std::vector<std::uint32_t> rows;
-  std::vector<float> weights;
-  for (const Neighbour& n : out.neighbours) {
-    rows.push_back(n.row);
-    weights.push_back(n.similarity);
-  }
   std::fill(out.similar.begin(), out.similar.end(), 0.f);
-  out.weight.assign(experts, 0);
-  kernel::loops().add_known(m.score.data(), kUnknown, rows.data(), weights.data(), rows.size(),
-                            experts, out.similar.data(), out.weight.data());
+  std::vector<float> weight(experts, 0);
+  for (const Neighbour& n : out.neighbours) {
+    const std::uint8_t* score = &m.score[std::size_t{n.row} * experts];
+    for (std::size_t e = 0; e < experts; ++e) {
+      if (score[e] == kUnknown) continue;
+      out.similar[e] += n.similarity * static_cast<float>(score[e]);
+      weight[e] += n.similarity;
+    }
+  }
   for (std::size_t e = 0; e < experts; ++e) {
     // A pinch of the skill term keeps an expert without neighbours defined.
     constexpr float kPinch = 1e-3f;
     out.similar[e] =
-        (out.similar[e] / kScoreSteps + kPinch * out.skill_term[e]) / (out.weight[e] + kPinch);
+        (out.similar[e] / kScoreSteps + kPinch * out.skill_term[e]) / (weight[e] + kPinch);
   }
 }
 

@@ -9,6 +9,8 @@
 
 namespace router {
 
+inline constexpr std::size_t kNeighbours = 100;  // of recall() at most
+
 struct Neighbour {
   std::uint32_t row = 0;  // of Policy::memory
   float similarity = 0;   // cosine
@@ -22,16 +24,14 @@ struct Competence {
   float general = 0;          // share of the query's weight that training never saw
 
   // Results of recall().
-  std::vector<Neighbour> neighbours;  // not sorted
+  std::vector<Neighbour> neighbours;  // by row
   std::vector<float> similar;         // [experts] mean outcome of the neighbours
 
   // Scratch.
   std::vector<std::uint32_t> rows;  // of the bag
   std::vector<std::int32_t> sums;
   std::vector<float> score;  // [dim]
-  std::vector<float> weight;
-  std::vector<std::int8_t> z;
-  std::vector<std::uint32_t> found;
+  std::vector<std::int8_t> key;
 };
 
 /// What a query has of the bag.

@@ -144,14 +144,12 @@ void walk(Archive& a, P& p) {
     p.experts.resize(count);
   }
   for (auto& e : p.experts) {
-    a(e.name), a(e.mean), a(e.cost_usd), a(e.cost_per_byte), a(e.latency_ms), a(e.tokens_out),
-        a(e.outcomes);
+    a(e.name), a(e.mean), a(e.cost_usd), a(e.latency_ms), a(e.tokens_out), a(e.outcomes);
   }
   a(p.bag_scale), a(p.unseen_mass), a(p.surface_edge), a(p.skill_sharpness), a(p.skill_bias);
   a(p.skill_gain), a(p.profile), a(p.support), a(p.key_scale);
   auto& m = p.memory;
   a(m.rows), a(m.z), a(m.score), a(m.predicted), a(m.label);
-  a(p.neighbours);
   auto& panels = p.panels;
   a(panels.rows), a(panels.slope), a(panels.decide_at), a(panels.weight), a(panels.pays);
   a(p.trained_ids), a(p.source), a(p.seed), a(p.share);
@@ -171,7 +169,7 @@ void check_shapes(const Policy& p) {
       p.skill_bias.size() == S && p.skill_gain.size() == S * E && p.profile.size() == S * E &&
       p.support.size() == S * E && m.z.size() == std::size_t{m.rows} * D &&
       m.score.size() == std::size_t{m.rows} * E && m.predicted.size() == std::size_t{m.rows} * E &&
-      (m.label.empty() || m.label.size() == m.rows) && p.neighbours > 0;
+      (m.label.empty() || m.label.size() == m.rows);
   if (!sane) throw std::runtime_error("its parts do not fit together");
   const std::vector<float> alone{p.unseen_mass, p.skill_sharpness};
   for (const auto* list : {&p.bag_scale, &p.surface_edge, &p.skill_bias, &p.skill_gain, &p.profile,

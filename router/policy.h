@@ -22,7 +22,7 @@
 
 namespace router {
 
-inline constexpr std::uint32_t kPolicyFormat = 3;
+inline constexpr std::uint32_t kPolicyFormat = 4;
 inline constexpr std::uint64_t kPolicyBytesMax = 64u << 20;
 
 inline constexpr int kSurfaceEdges = 9;
@@ -44,9 +44,8 @@ inline constexpr float kPredictedSteps = 250;  // Memory::predicted = round(p * 
 
 struct PolicyExpert {
   std::string name;
-  float mean = 0;           // success rate over the training rows
-  float cost_usd = -1;      // mean per query; -1: not known
-  float cost_per_byte = 0;  // slope of the cost in bytes of text around the mean
+  float mean = 0;       // success rate over the training rows
+  float cost_usd = -1;  // mean per query; -1: not known
   float latency_ms = -1;
   float tokens_out = 256;  // expected
   std::uint32_t outcomes = 0;
@@ -83,7 +82,6 @@ struct Policy {
   std::vector<float> support;     // [skills, experts] effective outcomes
   std::vector<float> key_scale;   // [dim]
   Memory memory;
-  std::uint32_t neighbours = 100;
 
   Panels panels;
 

@@ -17,7 +17,6 @@ struct Settings {
   float skill_input = 1;            // scale of the skill shares as inputs of the outcomes
   int iterations = 25;              // of conjugate gradients at most
   float profile_prior = 20;         // outcomes that the prior of a cell weighs
-  std::size_t neighbours = 100;     // of recall()
   std::size_t memory_rows_max = 16'384;
   int topic_iterations = 6;  // of k-means where no row has a label
 };

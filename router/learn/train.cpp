@@ -228,7 +228,6 @@ TrainReport train(const TrainOptions& options, PolicyPtr* result) {
   put_weights(fill_columns(outcomes.weight, head.weight, *policy), vocabulary, *policy);
   const Profile profile = fit_profile(target, table.score, settings.profile_prior);
   put_skills(head, outcomes, profile, mean_known(table.score), *policy);
-  policy->neighbours = static_cast<std::uint32_t>(settings.neighbours);
   put_memory(table, fill_columns(outcomes.score, head.score, *policy), predicted, settings,
              *policy);
   policy->panels = fit_panels(read_votes(options.files, table), predicted, head.share, fold,
