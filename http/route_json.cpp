@@ -17,7 +17,7 @@ Json json_of(const router::Candidate& candidate, const std::string& name) {
           {"utility", candidate.utility},
           {"cost_microusd", candidate.cost_microusd},
           {"skill_term", candidate.skill_term},
-          {"local_term", candidate.local_term},
+          {"word_term", candidate.word_term},
           {"support", candidate.support}};
 }
 

@@ -4,20 +4,13 @@
 #include <cmath>
 
 #include "router/cards.h"
+#include "router/splitmix.h"
 
 namespace router {
 namespace {
 
 constexpr float kTokensOutExpected = 256;
 constexpr float kInterval = 1.645f;  // two-sided 90% of a normal
-
-/// SplitMix64: one well-mixed number per seed.
-double uniform(std::uint64_t seed) {
-  seed += 0x9E3779B97F4A7C15ull;
-  seed = (seed ^ (seed >> 30)) * 0xBF58476D1CE4E5B9ull;
-  seed = (seed ^ (seed >> 27)) * 0x94D049BB133111EBull;
-  return static_cast<double>((seed ^ (seed >> 31)) >> 11) * 0x1p-53;
-}
 
 std::uint32_t wanted_capabilities(const Needs& needs) {
   std::uint32_t wanted = 0;
@@ -66,7 +59,7 @@ void fill_candidates(const Query& query, const Policy& policy, const PoolView& p
     const auto e = static_cast<std::size_t>(expert.policy_expert);
     c.p_correct = known->p[e];
     c.skill_term = known->skill_term[e];
-    c.local_term = known->word_term[e];
+    c.word_term = known->word_term[e];
     c.support = known->support[e];
     const float spread = kInterval * std::sqrt(c.p_correct * (1 - c.p_correct) / (c.support + 2));
     c.p_lo = std::max(0.f, c.p_correct - spread);
@@ -142,7 +135,8 @@ bool explore(const Query& query, const PoolView& pool, Route& out) {
   const std::uint32_t eligible = out.eligible();
   if (pool.explore <= 0 || eligible < 2) return false;
   const double each = pool.explore / eligible;
-  const double draw = uniform(query.seed);
+  std::uint64_t draws = query.seed;
+  const double draw = draw_unit(draws);
   std::uint32_t chosen = 0;
   if (draw < pool.explore) chosen = std::min(eligible - 1, static_cast<std::uint32_t>(draw / each));
   out.propensity = static_cast<float>(chosen == 0 ? 1 - pool.explore + each : each);

@@ -102,7 +102,7 @@ void encode_route(const Route& route, const NameOf& skill_name, const NameOf& ex
     pen.put_name(expert_name(c.expert));
     pen.put(static_cast<std::uint8_t>(c.bar));
     for (const float term : {c.p_correct, c.p_lo, c.p_hi, c.utility, c.cost_microusd, c.skill_term,
-                             c.local_term, c.support}) {
+                             c.word_term, c.support}) {
       pen.put(term);
     }
   }
@@ -141,7 +141,7 @@ std::optional<LoggedRoute> decode_route(std::string_view bytes) {
                                 .utility = t[3],
                                 .cost_microusd = t[4],
                                 .skill_term = t[5],
-                                .local_term = t[6],
+                                .word_term = t[6],
                                 .support = t[7],
                                 .bar = static_cast<Bar>(bar)});
   }

@@ -9,20 +9,27 @@ namespace router {
 
 /// Why a candidate cannot be chosen for this query; `none` when it can.
 enum class Bar : std::uint8_t {
-  none, absent /* in the policy, not in the pool */, unhealthy, context /* prompt too long */,
-  capability, cost, latency, pool /* not a member */, disabled
+  none,
+  absent /* in the policy, not in the pool */,
+  unhealthy,
+  context /* prompt too long */,
+  capability,
+  cost,
+  latency,
+  pool /* not a member */,
+  disabled
 };
 
 /// Why the first choice is what it is.
 enum class Reason : std::uint8_t {
-  learned,      // the best expected utility, and the guard let it pass
-  guarded,      // the guard kept the best single expert
-  declared,     // no policy: the pool's declared skills
-  fallback,     // no policy, nothing declared: the pool's default expert
-  asked,        // the client named the expert
-  only_one,     // a single eligible expert
-  explored,     // drawn at random with the logged propensity
-  nobody        // no eligible expert: see the bars
+  learned,   // the best expected utility, and the guard let it pass
+  guarded,   // the guard kept the best single expert
+  declared,  // no policy: the pool's declared skills
+  fallback,  // no policy, nothing declared: the pool's default expert
+  asked,     // the client named the expert
+  only_one,  // a single eligible expert
+  explored,  // drawn at random with the logged propensity
+  nobody     // no eligible expert: see the bars
 };
 
 struct SkillShare {
@@ -31,28 +38,28 @@ struct SkillShare {
 };
 
 struct Candidate {
-  std::uint32_t expert = 0;       // index into the PoolView that decide() was given
-  float p_correct = 0;            // calibrated probability that its answer is right
-  float p_lo = 0, p_hi = 0;       // 90% interval
-  float utility = 0;              // value * p_correct - price - latency - load; order of candidates
-  float cost_microusd = 0;        // expected, this query
-  float skill_term = 0;           // p_correct from the skill profile alone
-  float local_term = 0;           // p_correct from the query's own words, without its skills
-  float support = 0;              // effective number of outcomes behind p_correct
+  std::uint32_t expert = 0;  // index into the PoolView that decide() was given
+  float p_correct = 0;       // calibrated probability that its answer is right
+  float p_lo = 0, p_hi = 0;  // 90% interval
+  float utility = 0;         // value * p_correct - price - latency - load; order of candidates
+  float cost_microusd = 0;   // expected, this query
+  float skill_term = 0;      // p_correct from the skill profile alone
+  float word_term = 0;       // p_correct from the query's own words, without its skills
+  float support = 0;         // effective number of outcomes behind p_correct
   Bar bar = Bar::none;
 };
 
 struct Route {
-  std::vector<SkillShare> skills;      // largest first, at most 5
-  std::vector<Candidate> candidates;   // eligible ones first, best utility first; then the barred
-  std::uint32_t k = 1;                 // how many of them are asked
+  std::vector<SkillShare> skills;     // largest first, at most 5
+  std::vector<Candidate> candidates;  // eligible ones first, best utility first; then the barred
+  std::uint32_t k = 1;                // how many of them are asked
   Reason reason = Reason::nobody;
-  bool abstained = false;              // the guard or the novelty floor kept the default expert
-  float gain_lo = 0;                   // lower bound of the gain over the default expert that the guard saw
-  float general = 0;                   // mass of "unlike anything seen"
-  float propensity = 1;                // probability of this first choice under the policy and its seed
-  std::uint64_t policy_version = 0;    // 0: no policy
-  std::uint64_t features_hash = 0;     // of the extracted features, to detect skew on replay
+  bool abstained = false;  // the guard or the novelty floor kept the default expert
+  float gain_lo = 0;       // lower bound of the gain over the default expert that the guard saw
+  float general = 0;       // mass of "unlike anything seen"
+  float propensity = 1;    // probability of this first choice under the policy and its seed
+  std::uint64_t policy_version = 0;  // 0: no policy
+  std::uint64_t features_hash = 0;   // of the extracted features, to detect skew on replay
 
   /// Number of leading candidates that may be asked.
   std::uint32_t eligible() const {

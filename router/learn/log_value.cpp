@@ -16,42 +16,8 @@
 namespace router {
 namespace {
 
-constexpr int kResamples = 1'000;
-
-std::uint64_t step(std::uint64_t& state) {
-  state += 0x9E3779B97F4A7C15ull;
-  std::uint64_t x = state;
-  x = (x ^ (x >> 30)) * 0xBF58476D1CE4E5B9ull;
-  x = (x ^ (x >> 27)) * 0x94D049BB133111EBull;
-  return x ^ (x >> 31);
-}
-
 double weight_of(const LoggedChoice& row) {
   return row.same ? std::min(kWeightMax, 1 / std::max(row.propensity, 1e-9)) : 0;
-}
-
-/// Bootstrap of a ratio of sums; a resample without a match repeats the point estimate.
-Interval bootstrap_ratio(const std::vector<double>& top, const std::vector<double>& bottom,
-                         std::uint64_t seed) {
-  double t = 0, b = 0;
-  for (std::size_t i = 0; i < top.size(); ++i) t += top[i], b += bottom[i];
-  Interval out;
-  if (b <= 0) return out;
-  out.mean = t / b;
-  std::vector<double> draws;
-  for (int k = 0; k < kResamples; ++k) {
-    t = b = 0;
-    for (std::size_t i = 0; i < top.size(); ++i) {
-      const auto at =
-          static_cast<std::size_t>((static_cast<unsigned __int128>(step(seed)) * top.size()) >> 64);
-      t += top[at], b += bottom[at];
-    }
-    draws.push_back(b > 0 ? t / b : out.mean);
-  }
-  std::sort(draws.begin(), draws.end());
-  out.lo = draws[kResamples / 40];
-  out.hi = draws[kResamples - 1 - kResamples / 40];
-  return out;
 }
 
 /// The pool as it was for one decision: its candidates, by the bars of the log.

@@ -6,6 +6,7 @@
 #include <stdexcept>
 
 #include "router/learn/map_search.h"
+#include "router/splitmix.h"
 
 namespace router {
 namespace {
@@ -87,13 +88,7 @@ class Normal {
   }
 
  private:
-  double uniform() {  // splitmix64, in (0, 1]
-    std::uint64_t z = (state_ += 0x9e3779b97f4a7c15u);
-    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
-    z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
-    z ^= z >> 31;
-    return (static_cast<double>(z >> 11) + 1) * 0x1p-53;
-  }
+  double uniform() { return 1 - draw_unit(state_); }  // in (0, 1]
 
   std::uint64_t state_;
 };

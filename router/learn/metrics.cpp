@@ -4,41 +4,51 @@
 #include <cmath>
 #include <numeric>
 
+#include "router/splitmix.h"
+
 namespace router {
 namespace {
 
 constexpr int kResamples = 1000;
 constexpr double kPointsApart = 0.01;  // of a pair's curve
 
-std::uint64_t step(std::uint64_t& state) {
-  state += 0x9E3779B97F4A7C15ull;
-  std::uint64_t x = state;
-  x = (x ^ (x >> 30)) * 0xBF58476D1CE4E5B9ull;
-  x = (x ^ (x >> 27)) * 0x94D049BB133111EBull;
-  return x ^ (x >> 31);
+/// `point` with the 2.5% and 97.5% percentiles of what `resampled` returns for a sample of n rows
+/// with replacement.
+template <class Resampled>
+Interval bootstrap(double point, std::size_t n, std::uint64_t seed, const Resampled& resampled) {
+  std::vector<std::size_t> sample(n);
+  std::vector<double> draws(kResamples);
+  for (double& draw : draws) {
+    for (std::size_t& row : sample) row = draw_below(seed, n);
+    draw = resampled(sample);
+  }
+  std::sort(draws.begin(), draws.end());
+  return {point, draws[kResamples / 40], draws[kResamples - 1 - kResamples / 40]};
 }
 
 }  // namespace
 
 Interval bootstrap_mean(const std::vector<double>& values, std::uint64_t seed) {
-  Interval out;
-  const std::size_t n = values.size();
-  if (n == 0) return out;
-  out.mean = std::accumulate(values.begin(), values.end(), 0.0) / static_cast<double>(n);
-  std::vector<double> means(kResamples);
-  std::uint64_t state = seed;
-  for (double& mean : means) {
+  if (values.empty()) return {};
+  const double n = static_cast<double>(values.size());
+  const double mean = std::accumulate(values.begin(), values.end(), 0.0) / n;
+  return bootstrap(mean, values.size(), seed, [&](const std::vector<std::size_t>& sample) {
     double sum = 0;
-    for (std::size_t i = 0; i < n; ++i) {
-      sum +=
-          values[static_cast<std::size_t>((static_cast<unsigned __int128>(step(state)) * n) >> 64)];
-    }
-    mean = sum / static_cast<double>(n);
-  }
-  std::sort(means.begin(), means.end());
-  out.lo = means[kResamples / 40];
-  out.hi = means[kResamples - 1 - kResamples / 40];
-  return out;
+    for (const std::size_t row : sample) sum += values[row];
+    return sum / n;
+  });
+}
+
+Interval bootstrap_ratio(const std::vector<double>& top, const std::vector<double>& bottom,
+                         std::uint64_t seed) {
+  const double all_bottom = std::accumulate(bottom.begin(), bottom.end(), 0.0);
+  if (all_bottom <= 0) return {};
+  const double ratio = std::accumulate(top.begin(), top.end(), 0.0) / all_bottom;
+  return bootstrap(ratio, top.size(), seed, [&](const std::vector<std::size_t>& sample) {
+    double t = 0, b = 0;
+    for (const std::size_t row : sample) t += top[row], b += bottom[row];
+    return b > 0 ? t / b : ratio;
+  });
 }
 
 std::vector<ReliabilityBin> reliability_of(const Matrix& p, const Matrix& score) {

@@ -16,6 +16,11 @@ struct Interval {
 /// Mean with a 95% percentile bootstrap interval (1,000 resamples of the rows, seeded).
 Interval bootstrap_mean(const std::vector<double>& values, std::uint64_t seed);
 
+/// The same for sum(top) / sum(bottom), resampled in pairs; a resample whose `bottom` is 0 repeats
+/// the point. All zeros when no row has a `bottom`.
+Interval bootstrap_ratio(const std::vector<double>& top, const std::vector<double>& bottom,
+                         std::uint64_t seed);
+
 struct ReliabilityBin {
   double predicted = 0, observed = 0;  // means over the bin
   std::size_t count = 0;

@@ -10,6 +10,7 @@
 #include "aggregator/ballot.h"
 #include "router/learn/fit.h"
 #include "router/seats.h"
+#include "router/splitmix.h"
 
 namespace router {
 namespace {
@@ -160,19 +161,14 @@ class ConditionalLogit {
   std::vector<std::vector<double>> p_;  // of the answers of every panel
 };
 
-std::uint64_t mix(std::uint64_t x) {
-  x += 0x9E3779B97F4A7C15ull;
-  x = (x ^ (x >> 30)) * 0xBF58476D1CE4E5B9ull;
-  return x ^ (x >> 27);
-}
-
 /// The experts of a row that would be asked, best first. `half`: only a random half of them, so
 /// that the weights also know panels of pools without the strongest.
 std::vector<std::uint32_t> seat_experts(const Matrix& predicted, std::size_t row, std::size_t seats,
                                         bool half) {
   std::vector<std::uint32_t> order;
+  std::uint64_t draws = row;
   for (std::uint32_t e = 0; e < predicted.cols(); ++e) {
-    if (!half || mix(row * 8191 + e) & (1u << 20)) order.push_back(e);
+    if (!half || draw_below(draws, 2) == 1) order.push_back(e);
   }
   const auto at = static_cast<Eigen::Index>(row);
   std::stable_sort(order.begin(), order.end(), [&](std::uint32_t a, std::uint32_t b) {

@@ -14,7 +14,7 @@ router::Route sample() {
                        .utility = 0.88F,
                        .cost_microusd = 12,
                        .skill_term = 0.85F,
-                       .local_term = 0.95F,
+                       .word_term = 0.95F,
                        .support = 40},
                       {.expert = 2, .p_correct = 0.4F, .bar = router::Bar::context}};
   route.k = 2;
@@ -50,7 +50,7 @@ TEST(Decision, ReadsBackWhatWasLogged) {
   EXPECT_EQ(route.gain_lo, -0.25F);
   EXPECT_EQ(route.propensity, 0.98F);
   ASSERT_EQ(route.candidates.size(), 2u);
-  EXPECT_EQ(route.candidates[0].local_term, 0.95F);
+  EXPECT_EQ(route.candidates[0].word_term, 0.95F);
   EXPECT_EQ(route.candidates[0].support, 40);
   EXPECT_EQ(route.candidates[1].bar, router::Bar::context);
   EXPECT_EQ(route.eligible(), 1u);
