@@ -7,7 +7,6 @@ import pathlib
 import signal
 import sys
 import tempfile
-import time
 
 sys.path.insert(0, os.path.dirname(__file__))
 import service
@@ -84,27 +83,15 @@ def test_swaps_models_while_it_serves():
         # The same model in slots for a third of its experts, and another model under a new name.
         write(("a", ONE, {"threads": 1, "expert_bytes_max": 1_300_000}), ("b", TWO, {"threads": 1}))
         served.process.send_signal(signal.SIGHUP)
-        assert eventually(lambda: ask("b")[0] == 200), served.said()
+        assert service.eventually(lambda: ask("b")[0] == 200), served.said()
         status, _, again = ask("a")
         assert status == 200 and again["choices"][0]["message"] == first["choices"][0]["message"], (first, again)
         write(("b", TWO, {"threads": 1}))
         served.process.send_signal(signal.SIGHUP)
-        assert eventually(lambda: ask("a")[0] == 404), served.said()
+        assert service.eventually(lambda: ask("a")[0] == 404), served.said()
         assert ask("b")[0] == 200
-        assert eventually(lambda: "unloaded" in served.said()), served.said()
-
-
-def eventually(check, seconds=10):
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        if check():
-            return True
-        time.sleep(0.05)
-    return False
+        assert service.eventually(lambda: "unloaded" in served.said()), served.said()
 
 
 if __name__ == "__main__":
-    for name, test in list(globals().items()):
-        if name.startswith("test_"):
-            test()
-            print(f"{name}: ok", flush=True)
+    service.run_tests(globals())

@@ -104,22 +104,13 @@ def test_reloads_on_sighup_and_keeps_the_old_configuration_when_the_new_one_is_b
         assert "one" in names() and "two" not in names()
         path.write_text(json.dumps({"experts": [{"name": "one", **expert}, {"name": "two", **expert}]}))
         served.process.send_signal(signal.SIGHUP)
-        assert eventually(lambda: "two" in names()), names()
+        assert service.eventually(lambda: "two" in names()), names()
         assert served.chat("hello", model="two")[0] == 200
         path.write_text('{"experts": [{"name": "three"')
         served.process.send_signal(signal.SIGHUP)
         time.sleep(0.5)
         assert {"one", "two"} <= names() and "kept" in served.said(), served.said()
     upstream.shutdown()
-
-
-def eventually(check, seconds=5):
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        if check():
-            return True
-        time.sleep(0.05)
-    return False
 
 
 def test_a_logged_decision_survives_kill_nine():
@@ -159,13 +150,5 @@ def test_a_bad_configuration_names_every_fault_at_once():
     assert done.returncode == 2 and "/nonexistent/policy.bin" in done.stderr, done.stderr
 
 
-def main():
-    for name, test in list(globals().items()):
-        if name.startswith("test_"):
-            print(name, flush=True)
-            test()
-    return 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    service.run_tests(globals())

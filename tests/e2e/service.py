@@ -23,6 +23,23 @@ def run(*args, check=True, **options):
     return done
 
 
+def eventually(check, seconds=10):
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        if check():
+            return True
+        time.sleep(0.05)
+    return False
+
+
+def run_tests(names):
+    """Every function of a module's globals() whose name begins with test_, in the order of the file."""
+    for name, test in list(names.items()):
+        if name.startswith("test_"):
+            print(name, flush=True)
+            test()
+
+
 class Service:
     """`with Service(["--expert", ...]) as service:` serves on a free loopback port until the block ends."""
 
