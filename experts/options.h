@@ -84,6 +84,19 @@ struct BreakerOptions {
   bool operator==(const BreakerOptions&) const = default;
 };
 
+/// Experts that share a memory which does not hold them all (residency.h).
+struct ResidencyOptions {
+  std::int64_t bytes_max = 0;   // of those in memory together; 0: no limit
+  int experts_max = 0;          // in memory at once; 0: no limit
+  int wait_ms_max = 60'000;     // a request waits so long, and one load; what cannot is refused
+  int min_resident_ms = 1'000;  // an expert that was loaded stays so long
+  int queue_max = 1'024;        // requests that wait for one expert
+
+  bool limits() const { return bytes_max > 0 || experts_max > 0; }
+
+  bool operator==(const ResidencyOptions&) const = default;
+};
+
 struct ExpertOptions {
   std::string name;  // pool name: what clients see as `model`
   Kind kind = Kind::remote;
