@@ -439,12 +439,13 @@ bool compare(const std::string& name, double load, const Knobs& knobs) {
 
 int main(int argc, char** argv) {
   Knobs knobs;
+  bool timed = true;  // --smoke holds the bars that do not depend on the machine
   for (int i = 1; i < argc; ++i) {
     const auto value = [&](const char* flag) -> const char* {
       return std::strcmp(argv[i], flag) == 0 && i + 1 < argc ? argv[++i] : nullptr;
     };
     if (std::strcmp(argv[i], "--smoke") == 0) {
-      knobs.requests = 4000;
+      timed = false;
     } else if (const char* text = value("--requests")) {
       knobs.requests = std::atoi(text);
     } else if (const char* load = value("--load-ms")) {
@@ -467,6 +468,6 @@ int main(int argc, char** argv) {
     holds = compare(name, 0.9, knobs) && holds;
   }
   holds = compare("skewed", 0.3, knobs) && holds;
-  holds = measure_decisions() && holds;
+  holds = (measure_decisions() || !timed) && holds;
   return holds ? 0 : 1;
 }
