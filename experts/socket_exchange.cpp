@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <boost/asio/as_tuple.hpp>
 #include <boost/asio/deferred.hpp>
+#include <boost/asio/post.hpp>
 #include <boost/asio/this_coro.hpp>
 #include <boost/asio/write.hpp>
 #include <charconv>
@@ -19,6 +20,11 @@ namespace {
 /// Idle for longer than this, a connection is looked at before it is used again: one system call
 /// against a request that would have to be sent twice.
 constexpr milliseconds kTrustedIdle{200};
+
+/// With more exchanges than this at once, requests are sent together at the end of a turn of the
+/// loop, and responses are read a turn later: a server that is awake for the first request need not
+/// be woken for the others, which costs more than sending, and reading at once would be in vain.
+constexpr int kCrowd = 8;
 
 bool is_visible_ascii(std::string_view text) {
   return std::all_of(text.begin(), text.end(), [](char c) { return c > 0x20 && c < 0x7f; });
@@ -85,6 +91,7 @@ std::shared_ptr<Lookup> start_lookup(asio::io_context& io, const Target& target)
 class SocketExchange final : public Exchange, private Waiting {
  public:
   SocketExchange(Connections& home, const Request& request, bool streamed);
+  ~SocketExchange() override;
 
   asio::awaitable<Got> read(std::string& into) override;
   void finish_early() override;
@@ -127,15 +134,25 @@ SocketExchange::SocketExchange(Connections& home, const Request& request, bool s
       request_(request),
       streamed_(streamed),
       total_due_(std::min(Clock::now() + milliseconds(home.entry_.options.timeouts.total_ms_max),
-                          request.by)) {}
+                          request.by)) {
+  ++home_.exchanges_;
+}
+
+SocketExchange::~SocketExchange() {
+  --home_.exchanges_;
+}
 
 asio::awaitable<Got> SocketExchange::read(std::string& into) {
   const Timeouts& timeouts = home_.entry_.options.timeouts;
   if (!asked_) {
     write_head();
+    const bool crowded = home_.exchanges_ > kCrowd;
+    const auto loop = home_.io_.get_executor();
+    if (crowded) co_await asio::post(loop, asio::deferred);
     connection_ = home_.take(Clock::now());
     const bool sent = connection_ && send_now();
     if (!sent && !co_await open()) co_return Got::fault;
+    if (crowded) co_await asio::post(loop, asio::deferred);
   }
   const std::size_t before = into.size();
   for (;;) {

@@ -60,6 +60,7 @@ class Connections final : private Waiting {
   std::vector<std::unique_ptr<Connection>> idle_;  // oldest first
   std::vector<Endpoint> endpoints_;                // of the expert's host
   Clock::time_point endpoints_until_{};
+  int exchanges_ = 0;  // alive
 };
 
 }  // namespace experts

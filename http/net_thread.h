@@ -61,12 +61,21 @@ class NetThread {
 
   bool draining() const { return draining_; }
 
+  void count_running(int more) { running_ += more; }
+
+  /// So many requests run that replies are sent together at the end of a turn of the loop: a client
+  /// that is awake for the first need not be woken for the others, and waking it costs more than
+  /// sending.
+  bool crowded() const { return running_ > kCrowd; }
+
   /// Adds to the bytes of request bodies held now; false, and nothing added, beyond the limit.
   bool hold_body(std::size_t bytes);
 
   void release_body(std::size_t bytes) { body_bytes_ -= bytes; }
 
  private:
+  static constexpr int kCrowd = 8;
+
   void accept_next();
   void admit(Socket socket);
   void turn_away(Socket socket);
@@ -88,6 +97,7 @@ class NetThread {
   std::list<Session> sessions_;
   std::size_t connections_max_;
   std::size_t body_bytes_ = 0;
+  int running_ = 0;  // requests
   bool accepting_ = false;
   bool starved_ = false;  // the last accept failed, and the log says so
   bool draining_ = false;

@@ -5,6 +5,7 @@
 
 #include <boost/asio/as_tuple.hpp>
 #include <boost/asio/buffer.hpp>
+#include <boost/asio/post.hpp>
 #include <boost/asio/this_coro.hpp>
 #include <boost/asio/use_awaitable.hpp>
 #include <cerrno>
@@ -63,6 +64,7 @@ Session::~Session() {
 }
 
 asio::awaitable<void> Session::run() {
+  const auto loop = socket_.get_executor();
   do {
     begin_request();
     while (!take_input()) {
@@ -88,8 +90,12 @@ asio::awaitable<void> Session::run() {
         stopped_ = false;
       }
     }
+    const bool crowded = thread_.crowded();
     end_answer(endpoint, failure);
+    if (crowded) co_await asio::post(loop, asio::use_awaitable);
+    if (!begun_) push_response();
     if (!unsent_.empty()) co_await flush();
+    if (crowded && !gone_) co_await asio::post(loop, asio::use_awaitable);
   } while (keep_ && !closing_ && !gone_);
   if (!gone_) co_await linger();
 }
@@ -209,6 +215,7 @@ Session::Clock::time_point Session::deadline() const {
 /// The endpoint that has to answer, or null when the response is already known.
 const Endpoint* Session::begin_answer() {
   phase_ = Phase::running;
+  thread_.count_running(+1);
   began_ = Clock::now();
   sent_ = began_;
   deadline_ = deadline();
@@ -276,7 +283,7 @@ void Session::end_answer(const Endpoint* endpoint, const std::string& failure) {
   thread_.metrics().count_request(endpoint != nullptr ? endpoint->pattern : unmatched,
                                   gone_ ? status_of(Fault::cancelled) : response_.status);
   phase_ = Phase::replying;
-  if (!begun_) push_response();
+  thread_.count_running(-1);
   ++requests_;
 }
 

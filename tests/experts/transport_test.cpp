@@ -72,6 +72,34 @@ TEST_P(EveryTransport, CancelsUpstreamWhenTheCallIsCancelled) {
   }
 }
 
+// With many exchanges at once requests are gathered, and may be cancelled while they are.
+TEST_P(EveryTransport, CarriesACrowdOfWhichSomeAreCancelled) {
+  Rig rig(GetParam());
+  constexpr std::size_t kCalls = 30;
+  rig.upstream.play({kCalls, Script{pause(20), send(with_length(completion()))}});
+  std::vector<boost::asio::cancellation_signal> signals(kCalls);
+  std::vector<Outcome> outcomes(kCalls, Outcome::failed);
+  for (std::size_t i = 0; i < kCalls; ++i) {
+    boost::asio::co_spawn(
+        rig.io, rig.pool().ask("one", rig.call, &rig.sink),
+        boost::asio::bind_cancellation_slot(signals[i].slot(),
+                                            [&outcomes, i](std::exception_ptr error, Reply reply) {
+                                              EXPECT_FALSE(error);
+                                              outcomes[i] = reply.outcome;
+                                            }));
+  }
+  for (std::size_t i = 0; i < kCalls; ++i) rig.io.poll_one();
+  for (std::size_t i = 0; i < kCalls; i += 3) {
+    rig.io.poll_one();
+    signals[i].emit(boost::asio::cancellation_type::terminal);
+  }
+  rig.idle(400);
+  for (std::size_t i = 0; i < kCalls; ++i) {
+    EXPECT_EQ(outcomes[i], i % 3 == 0 ? Outcome::cancelled : Outcome::ok) << i;
+  }
+  EXPECT_EQ(rig.standing().inflight.load(), 0);
+}
+
 TEST_P(EveryTransport, StopsWhenTheClientIsGone) {
   Rig rig(GetParam());
   rig.call.stream = true;

@@ -1,5 +1,7 @@
 // One connection seen from outside: keep-alive, pipelining, HEAD, HTTP/1.0, bodies in pieces, slow
 // and vanishing clients, deadlines, drain.
+#include <list>
+
 #include "tests/http/rig.h"
 
 namespace http {
@@ -124,7 +126,8 @@ TEST(Session, reads_chunked_bodies_and_ignores_trailers) {
   Rig rig;
   Client client(rig.port());
   const std::string head =
-      "POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nContent-Type: Application/JSON ;charset=utf-8\r\n"
+      "POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nContent-Type: Application/JSON "
+      ";charset=utf-8\r\n"
       "Transfer-Encoding: Chunked\r\n\r\n";
   std::string chunks;
   for (const char byte : kPing) {
@@ -304,6 +307,27 @@ TEST(Session, drain_cancels_what_takes_too_long) {
   const Reply reply = client.read();
   EXPECT_EQ(reply.status, 503);
   EXPECT_NE(reply.body.find("shutting_down"), std::string::npos);
+}
+
+// With many requests at once replies are gathered: none may be forgotten, whatever the others do.
+TEST(Session, answers_a_crowd_of_which_some_leave_and_drains) {
+  Watch watch;
+  Rig rig(quick_options(), late_doors(watch, 200));
+  std::list<Client> clients;
+  for (int i = 0; i < 40; ++i) clients.emplace_back(rig.port());
+  for (Client& client : clients) client.send(chat(kPing) + chat(kPing));
+  for (Client& client : clients) EXPECT_EQ(client.read().body, kPong);
+  for (Client& client : clients) EXPECT_EQ(client.read().body, kPong);
+  for (Client& client : clients) client.send(chat(kPing));
+  ASSERT_TRUE(soon([&] { return watch.started == 120; }));
+  for (int i = 0; i < 20; ++i) clients.pop_back();
+  rig.server().drain();
+  for (Client& client : clients) {
+    EXPECT_EQ(client.read().body, kPong);
+    EXPECT_TRUE(client.at_end());
+  }
+  rig.server().wait();
+  EXPECT_EQ(watch.finished + watch.cancelled, 120);
 }
 
 TEST(Session, several_net_threads_share_one_port_and_no_other_server_gets_it) {
