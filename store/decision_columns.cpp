@@ -95,6 +95,7 @@ bool take_route(const Statement& from, int column, Decision& row) {
   return true;
 }
 
+// In the table's order: the writer relies on it.
 constexpr Column kColumns[] = {
     plain<&Decision::id>("id"),
     plain<&Decision::unix_us>("unix_us"),
@@ -120,10 +121,10 @@ constexpr Column kColumns[] = {
     plain<&Decision::decide_us>("decide_us"),
     moment<&Decision::first_byte_us>("first_byte_us"),
     plain<&Decision::total_us>("total_us"),
-    plain<&Decision::confidence>("confidence"),
-    plain<&Decision::changed>("changed"),
     {"calls", give_calls, take_calls},
     {"route", give_route, take_route},
+    plain<&Decision::confidence>("confidence"),
+    plain<&Decision::changed>("changed"),
 };
 
 }  // namespace
