@@ -40,13 +40,13 @@ void Response::clear() {
 }
 
 void Response::add(std::string_view name, std::string_view value) {
-  fields.append(name).append(": ");
-  const std::size_t begin = fields.size();
-  fields.append(value);
-  for (std::size_t i = begin; i < fields.size(); ++i) {
-    const auto code = static_cast<unsigned char>(fields[i]);
-    if (code < 0x20 || code == 0x7f) fields[i] = '?';
-  }
+  const std::size_t begin = fields.size() + name.size() + 2;
+  fields.append(name).append(": ").append(value);
+  const auto visible = [](char c) {
+    return static_cast<unsigned char>(c) < 0x20 || c == 0x7f ? '?' : c;
+  };
+  std::transform(fields.data() + begin, fields.data() + fields.size(), fields.data() + begin,
+                 visible);
   fields.append("\r\n");
 }
 

@@ -5,9 +5,9 @@
 
 #include <boost/asio/as_tuple.hpp>
 #include <boost/asio/buffer.hpp>
+#include <boost/asio/deferred.hpp>
 #include <boost/asio/post.hpp>
 #include <boost/asio/this_coro.hpp>
-#include <boost/asio/use_awaitable.hpp>
 #include <cerrno>
 #include <charconv>
 
@@ -21,7 +21,7 @@ namespace asio = boost::asio;
 
 namespace {
 
-constexpr auto kAsTuple = asio::as_tuple(asio::use_awaitable);
+constexpr auto kAsTuple = asio::as_tuple(asio::deferred);
 constexpr std::string_view kContinue = "HTTP/1.1 100 Continue\r\n\r\n";
 constexpr std::string_view kHeartbeat = ": keep-alive\n\n";
 constexpr std::string_view kStreamEnd = "0\r\n\r\n";
@@ -92,10 +92,10 @@ asio::awaitable<void> Session::run() {
     }
     const bool crowded = thread_.crowded();
     end_answer(endpoint, failure);
-    if (crowded) co_await asio::post(loop, asio::use_awaitable);
+    if (crowded) co_await asio::post(loop, asio::deferred);
     if (!begun_) push_response();
     if (!unsent_.empty()) co_await flush();
-    if (crowded && !gone_) co_await asio::post(loop, asio::use_awaitable);
+    if (crowded && !gone_) co_await asio::post(loop, asio::deferred);
   } while (keep_ && !closing_ && !gone_);
   if (!gone_) co_await linger();
 }
