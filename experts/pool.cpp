@@ -174,15 +174,18 @@ asio::awaitable<Reply> Pool::ask(std::string_view name, const Call& call, Sink* 
     count(standing, reply, call.stream);
     co_return reply;
   }
+  std::int64_t queued_us = 0;
   if (seat->inside < seat->places) {
     ++seat->inside;
-  } else if (!co_await enter(*seat, call, reply)) {
-    standing.breaker.give_up(admission);
-    count(standing, reply, call.stream);
-    co_return reply;
+  } else {
+    if (!co_await enter(*seat, call, reply)) {
+      standing.breaker.give_up(admission);
+      count(standing, reply, call.stream);
+      co_return reply;
+    }
+    queued_us = us_between(begin, Clock::now());
   }
   Stay stay(*seat, admission);
-  const std::int64_t queued_us = us_between(begin, Clock::now());
   reply = co_await seat->expert->ask(call, sink);
   reply.timings.queued_us = queued_us;
   reply.timings.total_us += queued_us;

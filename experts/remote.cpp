@@ -72,7 +72,7 @@ asio::awaitable<Reply> RemoteExpert::ask(const Call& call, Sink* sink) {
     clear_answer(reply);
     ++reply.attempts;
     entry_.standing->attempts.fetch_add(1, kRelaxed);
-    const std::int64_t offset_us = us_since(begin);
+    const std::int64_t offset_us = reply.attempts == 1 ? 0 : us_since(begin);
     again = co_await attempt(call, sink, reply);
     if (reply.timings.first_byte_us >= 0) reply.timings.first_byte_us += offset_us;
     if (again) again = co_await wait_before_retry(call, reply);
