@@ -131,15 +131,17 @@ LoggedRoute Pipeline::route(const Query& query) {
 }
 
 Explanation Pipeline::explain(const Query& query, const LoggedRoute& logged) {
+  const auto& now = pool_.describe();
   const auto desk = desk_of(query);
-  refresh(*desk);
+  refresh(*desk, now);
   return router::explain(query, logged, *desk->policy, desk->view);
 }
 
 Pipeline::Decided Pipeline::decide_for(const Query& query) {
   const auto start = Clock::now();
+  const auto& now = pool_.describe();  // notices a new roster, too
   const auto desk = desk_of(query);
-  refresh(*desk);
+  refresh(*desk, now);
   Decided decided;
   decided.desk = desk;
   if (query.expert.empty()) {
@@ -152,24 +154,33 @@ Pipeline::Decided Pipeline::decide_for(const Query& query) {
   return decided;
 }
 
-std::shared_ptr<Pipeline::Desk> Pipeline::desk_of(const Query& query) {
-  pool_.describe();  // notices a new roster
-  if (rules_version_ != board_.version() || pool_version_ != pool_.version()) {
-    rules_version_ = board_.version();
-    pool_version_ = pool_.version();
+/// Taken from the board only when there are new ones.
+const Rules& Pipeline::current_rules() {
+  const auto version = board_.version();
+  if (!rules_ || rules_version_ != version) {
+    rules_version_ = version;
     rules_ = board_.current();
+    desks_.clear();
+  }
+  return *rules_;
+}
+
+std::shared_ptr<Pipeline::Desk> Pipeline::desk_of(const Query& query) {
+  const Rules& rules = current_rules();
+  if (pool_version_ != pool_.version()) {
+    pool_version_ = pool_.version();
     desks_.clear();
   }
   const std::string_view name = query.expert.empty() ? std::string_view(query.pool) : "auto";
   if (const auto found = desks_.find(name); found != desks_.end()) return found->second;
-  const auto pool = std::find_if(rules_->pools.begin(), rules_->pools.end(),
+  const auto pool = std::find_if(rules.pools.begin(), rules.pools.end(),
                                  [&](const PoolOptions& options) { return options.name == name; });
   // The edge asks knows_pool() first; a pool that vanished in between has no members left.
   PoolOptions gone;
   gone.name = name;
   gone.experts = {""};
-  auto desk = make_desk(*rules_, pool == rules_->pools.end() ? gone : *pool);
-  if (pool != rules_->pools.end()) desks_.emplace(name, desk);
+  auto desk = make_desk(rules, pool == rules.pools.end() ? gone : *pool);
+  if (pool != rules.pools.end()) desks_.emplace(name, desk);
   return desk;
 }
 
@@ -196,8 +207,7 @@ std::shared_ptr<Pipeline::Desk> Pipeline::make_desk(const Rules& rules, const Po
 }
 
 /// What moves between two queries: health, load, latency.
-void Pipeline::refresh(Desk& desk) {
-  const auto& now = pool_.describe();
+void Pipeline::refresh(Desk& desk, const std::vector<experts::ExpertView>& now) {
   for (std::size_t i = 0; i < now.size() && i < desk.view.experts.size(); ++i) {
     auto& expert = desk.view.experts[i];
     expert.healthy = now[i].healthy;
@@ -214,7 +224,7 @@ void Pipeline::log(const Query& query, const Decided& decided, const aggregator:
   row.id = query.id;
   row.unix_us = query.unix_us;
   row.query_hash = XXH3_64bits(query.text.data(), query.text.size());
-  row.text = query.text;
+  if (journal_.keeps_text()) row.text = query.text;
   row.model = query.model;
   row.pool = query.pool;
   row.policy_version = route.policy_version;
@@ -254,13 +264,13 @@ void Pipeline::log(const Query& query, const Decided& decided, const aggregator:
 }
 
 bool Pipeline::knows_pool(std::string_view name) {
-  const auto rules = board_.current();
-  return std::any_of(rules->pools.begin(), rules->pools.end(),
+  const Rules& rules = current_rules();
+  return std::any_of(rules.pools.begin(), rules.pools.end(),
                      [&](const PoolOptions& pool) { return pool.name == name; });
 }
 
 std::uint64_t Pipeline::policy_version() {
-  return board_.current()->policy->version;
+  return current_rules().policy->version;
 }
 
 }  // namespace router

@@ -10,6 +10,7 @@
 #include <memory>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "aggregator/answer.h"
 #include "experts/pool.h"
@@ -63,9 +64,10 @@ class Pipeline {
                                                        const std::vector<std::string>& names,
                                                        experts::Sink* sink);
   Decided decide_for(const Query& query);
+  const Rules& current_rules();
   std::shared_ptr<Desk> desk_of(const Query& query);
   std::shared_ptr<Desk> make_desk(const Rules& rules, const PoolOptions& pool);
-  void refresh(Desk& desk);
+  void refresh(Desk& desk, const std::vector<experts::ExpertView>& now);
   void log(const Query& query, const Decided& decided, const aggregator::Answer& answer,
            std::int64_t total_us);
 

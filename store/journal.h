@@ -67,6 +67,9 @@ class Journal {
   Journal(const Options& options, Warn warn);
   ~Journal();  // stop()
 
+  /// A Decision's text is stored; otherwise put() drops it, and need not be given it.
+  bool keeps_text() const noexcept { return options_.keep_text; }
+
   Ticket put(Decision&& row) noexcept;
   Ticket put(Feedback&& row) noexcept;
   Ticket put(Outcome&& row) noexcept;
