@@ -9,6 +9,7 @@
 #include <filesystem>
 #include <iostream>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <random>
 
 #include "experts/moe/tools/bench.h"
@@ -18,6 +19,7 @@
 #include "experts/moe/tools/synth.h"
 #include "experts/moe/tools/tokenize.h"
 #include "experts/moe/tools/trace.h"
+#include "house/admin_commands.h"
 #include "house/house.h"
 #include "http/ids.h"
 #include "http/openai.h"
@@ -53,10 +55,17 @@ int serve(const Args& args) {
   http::Server server(house.config.http, [&](boost::asio::io_context& loop, int index) {
     return make_doors(house, loop, index);
   });
+  std::optional<http::Server> admin;
+  if (!house.config.admin.listen.empty()) {
+    admin.emplace(house::admin_options(house.config),
+                  [&](boost::asio::io_context&, int) { return make_admin_doors(house); });
+    admin->start();
+    spdlog::info("administrators on {}, port {}", house.config.admin.listen, admin->port());
+  }
   spdlog::info("listening on {}:{}, {} experts, data in {}", house.config.http.address,
                server.port(), house.roster.current()->entries.size(), house.config.data);
   http::serve(server,
-              {.reload = [&] { reload(house, args); }, .flush = [&] { house.journal.stop(); }});
+              {.reload = [&] { house.reload(args); }, .flush = [&] { house.journal.stop(); }});
   return 0;
 }
 
@@ -226,6 +235,9 @@ int main(int argc, char** argv) {
   auto* serving = app.add_subcommand("serve", "serve the pool over HTTP");
   add_options(*serving, serve_args);
   serving->add_option("--listen", serve_args.listen, "ADDRESS:PORT [127.0.0.1:8300]");
+  serving->add_option("--admin", serve_args.admin, "ADDRESS:PORT for administrators [none]");
+  serving->add_flag("--file-only", serve_args.file_only,
+                    "give what administrators changed back to the configuration file");
   serving->callback([&] { status = serve(serve_args); });
 
   Args route_args, ask_args;
@@ -246,6 +258,7 @@ int main(int argc, char** argv) {
 
   router::add_commands(app, status);
   add_model_commands(app);
+  house::add_admin_commands(app, status);
   store::add_knowledge_commands(app, config::default_data_dir());
 
   try {

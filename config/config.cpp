@@ -35,6 +35,18 @@ void read_http(Section& in, http::Options& out) {
   in.read("strict", out.strict);
 }
 
+void read_admin(Section& in, http::AdminOptions& out) {
+  in.read("listen", out.listen);
+  in.read("require_key", out.require_key);
+  std::string address;
+  std::uint16_t port = 0;
+  try {
+    if (!out.listen.empty()) parse_listen(out.listen, address, port);
+  } catch (const std::runtime_error& error) {
+    in.fault("listen", error.what());
+  }
+}
+
 void read_store(Section& in, store::Options& out) {
   in.read("keep_text", out.keep_text);
   in.read("group_rows", out.group_rows, 1, 100'000);
@@ -54,7 +66,7 @@ void read_store(Section& in, store::Options& out) {
 /// USD per million tokens to micro-usd per million tokens.
 void read_price(Section& in, const char* key, std::int64_t& target) {
   double usd = static_cast<double>(target) / 1e6;
-  if (!in.has(key)) return;
+  if (!in.has(key)) return in.show(key, usd);
   in.read(key, usd, 0, 1e6);
   target = std::llround(usd * 1e6);
 }
@@ -111,6 +123,7 @@ void read_native(Section& in, experts::NativeOptions& out) {
 experts::ExpertOptions read_expert(Section& in) {
   experts::ExpertOptions out;
   in.read("name", out.name);
+  in.read("enabled", out.enabled);
   in.read_choice("kind", out.kind, {"remote", "native"});
   if (out.kind == experts::Kind::native) out.capabilities = experts::kNativeCapabilities;
   read_place(in, out);
@@ -120,7 +133,7 @@ experts::ExpertOptions read_expert(Section& in) {
   in.object("usd_per_million_tokens", [&](Section& prices) {
     read_price(prices, "in", out.prices.in);
     read_price(prices, "out", out.prices.out);
-    read_price(prices, "cached", out.prices.cached);
+    if (prices.has("cached")) read_price(prices, "cached", out.prices.cached);
   });
   in.read("context_tokens", out.context_tokens, 0, 1'000'000'000);
   in.object("capabilities", [&](Section& can) {
@@ -261,16 +274,48 @@ void check_skills(const Config& config, Faults& faults) {
                      std::to_string(router::kSkillCardsMax) + " are told apart");
 }
 
-[[noreturn]] void refuse(const std::string& origin, const Faults& faults) {
+}  // namespace
+
+Config read(const nlohmann::json& document, Faults& faults, nlohmann::json* shown) {
+  Config config;
+  Section in(document, "", faults, shown);
+  std::string listen;
+  in.read("listen", listen);
+  try {
+    if (!listen.empty()) parse_listen(listen, config.http.address, config.http.port);
+  } catch (const std::runtime_error& error) {
+    in.fault("listen", error.what());
+  }
+  in.show("listen", config.http.address + ":" + std::to_string(config.http.port));
+  in.object("admin", [&](Section& section) { read_admin(section, config.admin); });
+  in.read("data", config.data);
+  in.read("policy", config.policy);
+  in.read("discover", config.discover);
+  const std::vector<std::string> levels = {"trace", "debug", "info", "warn", "error"};
+  std::size_t level = 2;
+  in.read_choice("log_level", level, levels);
+  config.log_level = levels[level];
+  in.object("http", [&](Section& section) { read_http(section, config.http); });
+  in.object("store", [&](Section& section) { read_store(section, config.store); });
+  in.objects("experts", [&](Section& section) { config.experts.push_back(read_expert(section)); });
+  in.objects("skills", [&](Section& section) { config.skills.push_back(read_skill(section)); });
+  in.objects("pools", [&](Section& section) { config.pools.push_back(read_pool(section)); });
+  return config;
+}
+
+void check(const Config& config, Faults& faults) {
+  check_experts(config.experts, faults);
+  check_pools(config, faults);
+  check_skills(config, faults);
+}
+
+void refuse(const std::string& origin, const Faults& faults) {
   std::string message = origin + " is not a valid configuration:";
   for (const auto& fault : faults) message += "\n  " + fault;
   throw std::runtime_error(message);
 }
 
-}  // namespace
-
-Config parse(const std::string& text, const std::string& origin) {
-  Faults faults;
+nlohmann::json parse_text(const std::string& text, const std::string& origin) {
   nlohmann::json json;
   try {
     json = nlohmann::json::parse(text, nullptr, true, /*ignore_comments=*/true);
@@ -280,45 +325,29 @@ Config parse(const std::string& text, const std::string& origin) {
     refuse(origin, {what.substr(std::min(what.find("] ") + 2, what.size()))});
   }
   if (!json.is_object()) refuse(origin, {"must be one JSON object"});
-  Config config;
-  {
-    Section in(json, "", faults);
-    std::string listen;
-    in.read("listen", listen);
-    try {
-      if (!listen.empty()) parse_listen(listen, config.http);
-    } catch (const std::runtime_error& error) {
-      in.fault("listen", error.what());
-    }
-    in.read("data", config.data);
-    in.read("policy", config.policy);
-    in.read("discover", config.discover);
-    const std::vector<std::string> levels = {"trace", "debug", "info", "warn", "error"};
-    int level = 2;
-    in.read_choice("log_level", level, levels);
-    config.log_level = levels[static_cast<std::size_t>(level)];
-    in.object("http", [&](Section& section) { read_http(section, config.http); });
-    in.object("store", [&](Section& section) { read_store(section, config.store); });
-    in.objects("experts",
-               [&](Section& section) { config.experts.push_back(read_expert(section)); });
-    in.objects("skills", [&](Section& section) { config.skills.push_back(read_skill(section)); });
-    in.objects("pools", [&](Section& section) { config.pools.push_back(read_pool(section)); });
-  }
-  check_experts(config.experts, faults);
-  check_pools(config, faults);
-  check_skills(config, faults);
+  return json;
+}
+
+Config parse(const std::string& text, const std::string& origin) {
+  Faults faults;
+  const Config config = read(parse_text(text, origin), faults);
+  check(config, faults);
   if (!faults.empty()) refuse(origin, faults);
   return config;
 }
 
-Config read_file(const std::string& path) {
+std::string read_text(const std::string& path) {
   std::ifstream in(path, std::ios::binary);
   if (!in) throw std::runtime_error(path + ": cannot be read: no such file, or no permission");
   std::ostringstream text;
   text << in.rdbuf();
   if (text.str().size() > kFileBytesMax)
     throw std::runtime_error(path + ": is over 4 MiB, a configuration is smaller");
-  return parse(text.str(), path);
+  return text.str();
+}
+
+Config read_file(const std::string& path) {
+  return parse(read_text(path), path);
 }
 
 experts::ExpertOptions parse_expert(const std::string& text) {
@@ -355,7 +384,7 @@ experts::ExpertOptions parse_expert(const std::string& text) {
   return expert;
 }
 
-void parse_listen(const std::string& text, http::Options& options) {
+void parse_listen(const std::string& text, std::string& to_address, std::uint16_t& to_port) {
   const auto colon = text.rfind(':');
   const std::string form =
       "`" + text + "` must be ADDRESS:PORT, for example 127.0.0.1:8300 or [::1]:8300";
@@ -367,8 +396,8 @@ void parse_listen(const std::string& text, http::Options& options) {
   auto address = text.substr(0, colon);
   if (address.size() > 2 && address.front() == '[' && address.back() == ']')
     address = address.substr(1, address.size() - 2);
-  if (!address.empty()) options.address = address;
-  options.port = static_cast<std::uint16_t>(port);
+  if (!address.empty()) to_address = address;
+  to_port = static_cast<std::uint16_t>(port);
 }
 
 std::string default_data_dir() {

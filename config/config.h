@@ -5,6 +5,7 @@
 // micro-usd.
 #pragma once
 
+#include <nlohmann/json_fwd.hpp>
 #include <string>
 #include <vector>
 
@@ -17,6 +18,7 @@ namespace config {
 
 struct Config {
   http::Options http;
+  http::AdminOptions admin;
   store::Options store;
   std::vector<experts::ExpertOptions> experts;
   std::vector<router::PoolOptions> pools;
@@ -26,6 +28,25 @@ struct Config {
   std::string log_level = "info";  // trace, debug, info, warn, error
   bool discover = true;            // look for servers where none is configured
 };
+
+/// One sentence each, with the key's place.
+using Faults = std::vector<std::string>;
+
+/// Reads a whole document, key by key; what is wrong goes to `faults` and keeps its default. What
+/// is in force goes to `shown`, unless that is null.
+Config read(const nlohmann::json& document, Faults& faults, nlohmann::json* shown = nullptr);
+
+/// What no key by itself can tell: names used twice, references to nobody.
+void check(const Config& config, Faults& faults);
+
+/// Throws std::runtime_error that lists the faults.
+[[noreturn]] void refuse(const std::string& origin, const Faults& faults);
+
+/// JSON with comments, one object; throws as refuse() does.
+nlohmann::json parse_text(const std::string& text, const std::string& origin);
+
+/// Throws when the file cannot be read or is over 4 MiB.
+std::string read_text(const std::string& path);
 
 /// Reads `text`; `origin` names it in messages. Throws std::runtime_error whose message lists every
 /// fault, one a line, with the key's place.
@@ -38,8 +59,8 @@ Config read_file(const std::string& path);
 /// form and an example.
 experts::ExpertOptions parse_expert(const std::string& text);
 
-/// Splits `ADDRESS:PORT`, `[v6]:PORT` or `:PORT` into options. Throws with the form.
-void parse_listen(const std::string& text, http::Options& options);
+/// Splits `ADDRESS:PORT`, `[v6]:PORT` or `:PORT`, which leaves the address. Throws with the form.
+void parse_listen(const std::string& text, std::string& address, std::uint16_t& port);
 
 /// $XDG_DATA_HOME/skillyard, else ~/.local/share/skillyard, else ./skillyard-data.
 std::string default_data_dir();

@@ -22,7 +22,7 @@ std::size_t edit_distance(std::string_view a, std::string_view b) {
   return row[b.size()];
 }
 
-std::string shown(double value) {
+std::string text_of(double value) {
   std::ostringstream out;
   out << value;
   return out.str();
@@ -43,8 +43,9 @@ std::string nearest(std::string_view word, const std::set<std::string>& names) {
   return best;
 }
 
-Section::Section(const nlohmann::json& json, std::string place, Faults& faults)
-    : json_(json), place_(std::move(place)), faults_(faults) {}
+Section::Section(const nlohmann::json& json, std::string place, Faults& faults,
+                 nlohmann::json* shown)
+    : json_(json), place_(std::move(place)), faults_(faults), shown_(shown) {}
 
 Section::~Section() {
   for (const auto& [key, value] : json_.items()) {
@@ -80,6 +81,7 @@ void Section::read(const char* key, std::string& target) {
     else
       fault(key, "must be a string");
   }
+  show(key, target);
 }
 
 void Section::read(const char* key, bool& target) {
@@ -89,27 +91,28 @@ void Section::read(const char* key, bool& target) {
     else
       fault(key, "must be true or false");
   }
+  show(key, target);
 }
 
 void Section::read(const char* key, std::vector<std::string>& target) {
-  const auto* value = find(key);
-  if (!value) return;
-  const auto all_strings =
-      value->is_array() &&
-      std::all_of(value->begin(), value->end(), [](const auto& item) { return item.is_string(); });
-  if (all_strings)
-    target = value->get<std::vector<std::string>>();
-  else
-    fault(key, "must be an array of strings");
+  if (const auto* value = find(key)) {
+    const auto is_text = [](const auto& item) { return item.is_string(); };
+    if (value->is_array() && std::all_of(value->begin(), value->end(), is_text))
+      target = value->get<std::vector<std::string>>();
+    else
+      fault(key, "must be an array of strings");
+  }
+  show(key, target);
 }
 
 void Section::read(const char* key, double& target, double min, double max) {
-  const auto* value = find(key);
-  if (!value) return;
-  if (value->is_number() && value->get<double>() >= min && value->get<double>() <= max)
-    target = value->get<double>();
-  else
-    fault(key, "must be a number from " + shown(min) + " to " + shown(max));
+  if (const auto* value = find(key)) {
+    if (value->is_number() && value->get<double>() >= min && value->get<double>() <= max)
+      target = value->get<double>();
+    else
+      fault(key, "must be a number from " + text_of(min) + " to " + text_of(max));
+  }
+  show(key, target);
 }
 
 bool Section::read_integer(const char* key, std::int64_t& target, std::int64_t min,

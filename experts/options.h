@@ -98,7 +98,8 @@ struct ResidencyOptions {
 };
 
 struct ExpertOptions {
-  std::string name;  // pool name: what clients see as `model`
+  std::string name;     // pool name: what clients see as `model`
+  bool enabled = true;  // false: not in the roster; calls that run end
   Kind kind = Kind::remote;
   std::string url;  // `http://host:8000/v1`; without a path, `/v1` is meant; native: the GGUF file
   std::string model;     // the upstream's name; empty: same as `name`

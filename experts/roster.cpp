@@ -41,7 +41,7 @@ std::shared_ptr<const Roster> make_roster(const std::vector<ExpertOptions>& expe
       if (!names.insert(options.name).second) {
         throw std::runtime_error("expert `" + options.name + "`: the name is used twice");
       }
-      roster->entries.push_back(make_entry(options, previous));
+      if (options.enabled) roster->entries.push_back(make_entry(options, previous));
     } catch (const std::runtime_error& error) {
       complaints.append(complaints.empty() ? "" : "\n").append(error.what());
     }

@@ -25,9 +25,10 @@ struct Roster {
   const Entry* find(std::string_view name) const;
 };
 
-/// Entries of `previous` (may be null) whose options and key did not change are taken over whole,
-/// so that their breaker, counters and connections live on. Throws std::runtime_error that names
-/// every expert that is no good: duplicate or empty names, bad urls, missing keys.
+/// The experts that are enabled. Entries of `previous` (may be null) whose options and key did not
+/// change are taken over whole, so that their breaker, counters and connections live on. Throws
+/// std::runtime_error that names every expert that is no good: duplicate or empty names, bad urls,
+/// missing keys.
 std::shared_ptr<const Roster> make_roster(const std::vector<ExpertOptions>& experts,
                                           const Roster* previous);
 

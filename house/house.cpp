@@ -7,8 +7,6 @@
 #include <filesystem>
 
 #include "experts/discover.h"
-#include "experts/native_metrics.h"
-#include "http/room_metrics.h"
 #include "router/cards.h"
 
 namespace house {
@@ -16,45 +14,38 @@ namespace house {
 namespace {
 
 namespace fs = std::filesystem;
+using Json = nlohmann::json;
 
 constexpr int kDiscoverMs = 800;  // how long a start waits for servers that nobody named
+constexpr std::chrono::seconds kSaveEvery{1};  // what keys spent; a kill -9 forgets that much
 
-/// The configuration file with the command line on top. Throws with every fault.
-config::Config read_config(const Args& args) {
-  auto config = args.config_path.empty() ? config::Config{} : config::read_file(args.config_path);
-  if (!args.listen.empty()) config::parse_listen(args.listen, config.http);
-  if (!args.data.empty()) config.data = args.data;
-  if (!args.policy.empty()) config.policy = args.policy;
-  for (const auto& text : args.experts) config.experts.push_back(config::parse_expert(text));
-  if (config.data.empty()) config.data = config::default_data_dir();
-  return config;
+std::int64_t unix_now_us() {
+  return std::chrono::duration_cast<std::chrono::microseconds>(
+             std::chrono::system_clock::now().time_since_epoch())
+      .count();
+}
+
+Json document_of(const Args& args) {
+  Json document = Json::object();
+  if (!args.listen.empty()) document["listen"] = args.listen;
+  if (!args.admin.empty()) document["admin"] = {{"listen", args.admin}};
+  if (!args.data.empty()) document["data"] = args.data;
+  if (!args.policy.empty()) document["policy"] = args.policy;
+  for (const auto& text : args.experts)
+    document["experts"].push_back(config::document_of(config::parse_expert(text)));
+  return document;
 }
 
 /// Servers that are there without being named: what the environment says, and the usual local
 /// ports.
-void discover(config::Config& config) {
+void discover(config::Layers& layers, const config::Config& settings, store::AdminBook& book) {
   const char* off = std::getenv("SKILLYARD_DISCOVER");
-  if (!config.experts.empty() || !config.discover || (off && std::string_view(off) == "off"))
-    return;
-  config.experts = experts::discover(experts::usual_places(), kDiscoverMs);
-  for (const auto& expert : config.experts)
+  if (!settings.discover || (off && std::string_view(off) == "off")) return;
+  if (!config::merge(layers, book.resources()).document["experts"].empty()) return;
+  for (const auto& expert : experts::discover(experts::usual_places(), kDiscoverMs)) {
     spdlog::info("found expert {} at {}", expert.name, expert.url);
-}
-
-router::Rules read_rules(const config::Config& config) {
-  router::Rules rules;
-  std::vector<router::DeclaredExpert> declared;
-  for (const auto& expert : config.experts) declared.emplace_back(expert.name, expert.skills);
-  rules.policy = config.policy.empty() ? router::compile_cards(config.skills, declared)
-                                       : router::load_policy(config.policy);
-  rules.pools = config.pools;
-  const auto is_auto = [](const auto& pool) { return pool.name == "auto"; };
-  const auto found = std::find_if(rules.pools.begin(), rules.pools.end(), is_auto);
-  if (found == rules.pools.end())
-    rules.pools.insert(rules.pools.begin(), router::PoolOptions{})->name = "auto";
-  else
-    std::rotate(rules.pools.begin(), found, found + 1);
-  return rules;
+    layers.found.push_back(config::document_of(expert));
+  }
 }
 
 /// Says which of the policy's experts the pool lacks, and which of the pool's it knows nothing
@@ -84,83 +75,129 @@ void set_up_log(const std::string& level) {
   spdlog::set_level(spdlog::level::from_str(level == "warn" ? "warning" : level));
 }
 
-std::vector<http::Model> list_models(House& house) {
-  std::vector<http::Model> models;
-  const auto roster = house.roster.current();
-  for (const auto& entry : roster->entries)
-    models.push_back({.id = entry.options.name, .owned_by = "expert"});
-  for (const auto& pool : house.rules.current()->pools)
-    models.push_back({.id = "skillyard/" + pool.name, .owned_by = "skillyard"});
-  return models;
-}
-
-std::string why_unready(House& house) {
-  if (house.roster.current()->entries.empty()) return "no expert is configured";
-  const auto now = experts::Clock::now();
-  for (const auto& entry : house.roster.current()->entries)
-    if (experts::is_healthy(*entry.standing, now)) return "";
-  return "no expert is healthy";
+/// Old and new experts together, the new ones' options: what serves while pools and experts are
+/// swapped one after the other.
+std::shared_ptr<const experts::Roster> bridge_of(const experts::Roster& from,
+                                                 const experts::Roster& to) {
+  auto both = std::make_shared<experts::Roster>(to);
+  for (const auto& entry : from.entries)
+    if (!to.find(entry.options.name)) both->entries.push_back(entry);
+  return both;
 }
 
 }  // namespace
 
-House::House(config::Config from)
-    : config(std::move(from)),
-      roster(experts::make_roster(config.experts, nullptr)),
-      rules(read_rules(config)),
+Settled settle(const Args& args, const char* log_level) {
+  Settled settled;
+  settled.layers = config::read_layers(args.config_path, document_of(args));
+  config::Faults faults;
+  const auto merged = config::merge(settled.layers, {});
+  auto& settings = settled.settings;
+  settings = config::read(merged.document, faults);
+  if (!faults.empty()) config::refuse("the command line", faults);
+  if (settings.data.empty()) settings.data = config::default_data_dir();
+  set_up_log(log_level ? log_level : settings.log_level);
+  fs::create_directories(settings.data);
+  settings.store.path = (fs::path(settings.data) / "skillyard.db").string();
+  if (args.file_only) {
+    store::AdminBook book(settings.store.path);
+    config::give_back(book, unix_now_us());
+  }
+  return settled;
+}
+
+House::House(Settled from)
+    : config(std::move(from.settings)),
+      book(config.store.path),
+      ledger((discover(from.layers, config, book), std::move(from.layers)), book),
+      roster(experts::make_roster(ledger.config().experts, nullptr)),
+      rules(rules_of(ledger.config())),
       journal(config.store, [](std::string_view sentence) { spdlog::warn("log: {}", sentence); }),
-      records(config.store.path, journal) {
+      records(config.store.path, journal),
+      keys(book, config.admin.require_key, unix_now_us()) {
   tell_names(*rules.current()->policy, *roster.current());
+  const auto is_healthy = [this](std::string_view name) {
+    const auto* entry = roster.current()->find(name);
+    return entry == nullptr || experts::is_healthy(*entry->standing, experts::Clock::now());
+  };
+  ledger.connect([this](const config::Config& next) { return prepare(next); }, is_healthy);
+  saver_ = std::jthread([this](const std::stop_token& stop) { keep_saving(stop); });
 }
 
-http::Doors make_doors(House& house, boost::asio::io_context& loop, int index) {
-  const auto rooms = std::make_shared<Rooms>(loop, house, index);
-  http::Doors doors;
-  doors.answer = [rooms](const router::Query& query, experts::Sink* sink) {
-    return rooms->pipeline.answer(query, sink);
-  };
-  doors.route = [rooms](const router::Query& query) { return rooms->pipeline.route(query); };
-  doors.explain = [rooms](const router::Query& query, const router::LoggedRoute& logged) {
-    return rooms->pipeline.explain(query, logged);
-  };
-  doors.knows_expert = [&house](std::string_view name) {
-    return house.roster.current()->find(name) != nullptr;
-  };
-  doors.knows_pool = [rooms](std::string_view name) { return rooms->pipeline.knows_pool(name); };
-  doors.models = [&house] { return list_models(house); };
-  doors.policy_version = [rooms] { return rooms->pipeline.policy_version(); };
-  doors.records = &house.records;
-  doors.metrics = [&house](std::string& out) {
-    http::append_metrics(*house.roster.current(), out);
-    http::append_metrics(house.journal.counts(), out);
-    experts::append_metrics(house.models, out);
-  };
-  doors.unready = [&house] { return why_unready(house); };
-  return doors;
+House::~House() {
+  saver_.request_stop();
+  saver_.join();
+  save_spend();
 }
 
-/// Reads everything again; what is bad changes nothing.
-void reload(House& house, const Args& args) {
+void House::save_spend() {
   try {
-    auto config = read_config(args);
-    discover(config);
-    auto rules = read_rules(config);
-    house.roster.publish(experts::make_roster(config.experts, house.roster.current().get()));
-    house.rules.publish(std::move(rules));
-    tell_names(*house.rules.current()->policy, *house.roster.current());
+    keys.save_spend(unix_now_us());
+  } catch (const std::exception& error) {
+    spdlog::warn("what keys spent is not saved: {}", error.what());
+  }
+}
+
+void House::keep_saving(const std::stop_token& stop) {
+  std::unique_lock lock(saving_);
+  while (!stop.stop_requested()) {
+    stopped_.wait_for(lock, stop, kSaveEvery, [] { return false; });
+    save_spend();
+  }
+}
+
+router::Rules House::rules_of(const config::Config& next) {
+  router::Rules made;
+  std::vector<router::DeclaredExpert> declared;
+  for (const auto& expert : next.experts)
+    if (expert.enabled) declared.emplace_back(expert.name, expert.skills);
+  if (next.policy.empty()) {
+    made.policy = router::compile_cards(next.skills, declared);
+  } else if (next.policy == policy_path_) {
+    made.policy = rules.current()->policy;
+  } else {
+    made.policy = router::load_policy(next.policy);
+  }
+  policy_path_ = next.policy;
+  made.pools = next.pools;
+  const auto is_auto = [](const auto& pool) { return pool.name == "auto"; };
+  const auto found = std::find_if(made.pools.begin(), made.pools.end(), is_auto);
+  if (found == made.pools.end())
+    made.pools.insert(made.pools.begin(), router::PoolOptions{})->name = "auto";
+  else
+    std::rotate(made.pools.begin(), found, found + 1);
+  return made;
+}
+
+std::function<void()> House::prepare(const config::Config& next) {
+  const auto now = roster.current();
+  auto to = experts::make_roster(next.experts, now.get());
+  auto made = rules_of(next);
+  auto bridge = bridge_of(*now, *to);
+  return [this, to = std::move(to), made = std::move(made), bridge = std::move(bridge)] {
+    roster.publish(bridge);
+    rules.publish(made);
+    roster.publish(to);
+  };
+}
+
+void House::reload(const Args& args) {
+  try {
+    auto layers = config::read_layers(args.config_path, document_of(args));
+    discover(layers, config, book);
+    policy_path_.clear();  // the policy is read again, too
+    const auto hidden = ledger.reload(std::move(layers));
+    keys.reload(unix_now_us());
+    tell_names(*rules.current()->policy, *roster.current());
+    for (const auto& name : hidden)
+      spdlog::warn(
+          "{} of the file is not used: administrators changed it since; POST "
+          "/admin/{}/release gives it back",
+          name, name);
     spdlog::info("configuration reloaded");
   } catch (const std::exception& error) {
     spdlog::error("the running configuration is kept: {}", error.what());
   }
-}
-
-config::Config settle(const Args& args, const char* log_level) {
-  auto config = read_config(args);
-  set_up_log(log_level ? log_level : config.log_level);
-  discover(config);
-  fs::create_directories(config.data);
-  config.store.path = (fs::path(config.data) / "skillyard.db").string();
-  return config;
 }
 
 }  // namespace house

@@ -3,41 +3,79 @@
 #pragma once
 
 #include <boost/asio/io_context.hpp>
+#include <condition_variable>
+#include <mutex>
+#include <stop_token>
 #include <string>
+#include <thread>
 #include <vector>
 
-#include "config/config.h"
+#include "config/layers.h"
+#include "config/ledger.h"
 #include "experts/native.h"
 #include "experts/pool.h"
 #include "experts/roster.h"
+#include "http/admin_doors.h"
 #include "http/doors.h"
+#include "http/keys.h"
 #include "http/records.h"
 #include "router/board.h"
 #include "router/pipeline.h"
+#include "store/admin_book.h"
 #include "store/journal.h"
 
 namespace house {
 
 /// What `serve`, `route` and `ask` take from the command line; beats the configuration file.
 struct Args {
-  std::string config_path, listen, data, policy;
+  std::string config_path, listen, admin, data, policy;
   std::vector<std::string> experts;
+  bool file_only = false;  // give everything that administrators changed back to the file
 };
 
-/// The configuration, complete: servers found, the folder there, the log's level set (to
-/// `log_level` when that is not null).
-config::Config settle(const Args& args, const char* log_level = nullptr);
+/// What a start goes by: the settings that belong to the file and the command line, and all layers.
+struct Settled {
+  config::Config settings;
+  config::Layers layers;
+};
+
+/// Reads file and command line, sets the log's level (to `log_level` when that is not null), makes
+/// the folder of the database. Throws with every fault.
+Settled settle(const Args& args, const char* log_level = nullptr);
 
 /// Everything that net threads share, in the order of construction.
-struct House {
-  config::Config config;
+class House {
+  std::string policy_path_;  // of the policy that rules hold; guarded by the ledger's writer
+
+ public:
+  explicit House(Settled from);
+  ~House();
+  House(const House&) = delete;
+  House& operator=(const House&) = delete;
+
+  /// Reads everything again; what is bad changes nothing.
+  void reload(const Args& args);
+
+  const config::Config config;  // settings of the process; resources are in the ledger
+  store::AdminBook book;
+  config::Ledger ledger;
   experts::NativeModels models;
   experts::RosterBoard roster;
   router::RulesBoard rules;
   store::Journal journal;
   http::Records records;
+  http::KeyDesk keys;
+  http::AdminDoors admin;
 
-  explicit House(config::Config from);
+ private:
+  std::function<void()> prepare(const config::Config& next);
+  router::Rules rules_of(const config::Config& next);
+  void save_spend();
+  void keep_saving(const std::stop_token& stop);
+
+  std::mutex saving_;
+  std::condition_variable_any stopped_;
+  std::jthread saver_;  // last: runs on everything above
 };
 
 /// What one net thread has of its own.
@@ -45,18 +83,16 @@ struct Rooms {
   experts::Pool pool;
   router::Pipeline pipeline;
 
-  Rooms(boost::asio::io_context& loop, House& house, int index)
-      : pool(loop, house.roster,
-             {.net_threads = house.config.http.net_threads,
-              .seed = static_cast<std::uint64_t>(index) + 1},
-             experts::make_native_maker(house.models)),
-        pipeline(pool, house.rules, house.journal) {}
+  Rooms(boost::asio::io_context& loop, House& house, int index);
 };
 
 /// What the edge asks, for one net thread. The house outlives them.
 http::Doors make_doors(House& house, boost::asio::io_context& loop, int index);
 
-/// Reads everything again; what is bad changes nothing.
-void reload(House& house, const Args& args);
+/// The same for the administrators' listener.
+http::Doors make_admin_doors(House& house);
+
+/// The administrators' listener as the edge's options. Throws when its address is no good.
+http::Options admin_options(const config::Config& config);
 
 }  // namespace house

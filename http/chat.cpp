@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "http/keys.h"
 #include "http/model_name.h"
 #include "http/net_thread.h"
 #include "http/sse.h"
@@ -26,8 +27,19 @@ std::optional<Problem> complete(Session& session, router::Query& query) {
   const Doors& doors = session.thread().doors();
   const bool known =
       query.expert.empty() ? doors.knows_pool(query.pool) : doors.knows_expert(query.expert);
-  if (known) return std::nullopt;
   Problem problem;
+  if (const Key* key = session.visitor(); key != nullptr && !key->terms.models.empty()) {
+    const std::string name =
+        query.expert.empty() ? std::string(kOwnPrefix) + query.pool : query.expert;
+    if (!key->may_name(name)) {
+      problem.fault = Fault::forbidden;
+      problem.param = "model";
+      problem.message = "this key may not use the model `" + name + "`; GET /v1/models lists those";
+      problem.message.append(" that it may");
+      return problem;
+    }
+  }
+  if (known) return std::nullopt;
   problem.fault = Fault::model_not_found;
   problem.param = "model";
   problem.message =
@@ -139,6 +151,8 @@ std::optional<Problem> read_query(Session& session, router::Query& query) {
 asio::awaitable<void> answer_chat(Session& session) {
   router::Query query;
   auto problem = read_query(session, query);
+  Reservation reservation;
+  if (!problem) problem = reservation.take(session, query);
   if (problem) {
     fill(session.response(), *problem);
     ChatRecord refused;
@@ -151,6 +165,7 @@ asio::awaitable<void> answer_chat(Session& session) {
   const Doors& doors = session.thread().doors();
   if (!query.call.stream) {
     aggregator::Answer answer = co_await doors.answer(query, nullptr);
+    reservation.settle(answer);
     const std::string_view error = reply_whole(session, query, answer);
     record(session, query, answer, error, -1);
     co_return;
@@ -159,6 +174,7 @@ asio::awaitable<void> answer_chat(Session& session) {
   session.response().fields.append("cache-control: no-cache\r\nx-accel-buffering: no\r\n");
   EventStream stream(session);
   aggregator::Answer answer = co_await doors.answer(query, &stream);
+  reservation.settle(answer);
   const std::string_view error = reply_in_stream(session, query, stream, answer);
   record(session, query, answer, error, stream.first_event_seconds());
 }

@@ -11,13 +11,16 @@
 
 #include "aggregator/answer.h"
 #include "experts/expert.h"
+#include "http/admission.h"
 #include "router/decision.h"
 #include "router/explain.h"
 #include "router/query.h"
 
 namespace http {
 
+class KeyDesk;
 class Records;
+struct AdminDoors;
 
 /// One line of GET /v1/models.
 struct Model {
@@ -51,6 +54,15 @@ struct Doors {
 
   /// Empty when the service can take requests, else why not.
   std::function<std::string()> unready;
+
+  /// API keys; null: nobody is asked for one. Shared by the net threads, outlives them.
+  KeyDesk* keys = nullptr;
+
+  /// Most that a query's calls may cost; may be empty where no key has a budget.
+  std::function<CostBound(const router::Query& query)> cost_bound;
+
+  /// Set: this is the administrators' listener, and serves their endpoints instead of the others.
+  const AdminDoors* admin = nullptr;
 
   /// Appends the other rooms' metrics in Prometheus' text format; may be empty.
   std::function<void(std::string& out)> metrics;

@@ -3,6 +3,7 @@
 #include <nlohmann/json.hpp>
 
 #include "http/chat.h"
+#include "http/keys.h"
 #include "http/net_thread.h"
 #include "http/route_json.h"
 
@@ -17,6 +18,10 @@ std::string text_of(const Json& json) {
   return json.dump(-1, ' ', false, Json::error_handler_t::replace);
 }
 
+bool may_see(const Session& session, const Model& model) {
+  return session.visitor() == nullptr || session.visitor()->may_name(model.id);
+}
+
 Json json_of(const Model& model) {
   return {{"id", model.id},
           {"object", "model"},
@@ -28,13 +33,14 @@ Json json_of(const Model& model) {
 
 void list_models(Session& session) {
   Json list = Json::array();
-  for (const Model& model : session.thread().doors().models()) list.push_back(json_of(model));
+  for (const Model& model : session.thread().doors().models())
+    if (may_see(session, model)) list.push_back(json_of(model));
   session.response().body = text_of({{"object", "list"}, {"data", std::move(list)}});
 }
 
 void show_model(Session& session) {
   for (const Model& model : session.thread().doors().models()) {
-    if (model.id != session.argument()) continue;
+    if (model.id != session.argument() || !may_see(session, model)) continue;
     session.response().body = text_of(json_of(model));
     return;
   }

@@ -76,6 +76,7 @@ bool read_n(Reading& r, std::string_view param, element value) {
   std::int64_t n = 0;
   if (!read_integer(r, param, value, 1, 128, n)) return false;
   r.query.needs.many = n > 1;
+  r.query.needs.choices = n;
   r.call().wire_only |= n > 1;
   return true;
 }

@@ -44,4 +44,16 @@ struct Options {
   std::size_t series_max = 256;  // label sets per metric and net thread; more fold to `other`
 };
 
+/// The listener of administrators (http/admin.h). The file or the command line sets it; it cannot
+/// be changed by itself.
+struct AdminOptions {
+  std::string listen;        // ADDRESS:PORT; empty: there is none
+  bool require_key = false;  // clients need a key even while no client key was ever made
+
+  std::size_t document_bytes_max = 1024 * 1024;     // of one resource or patch
+  std::size_t policy_bytes_max = 64 * 1024 * 1024;  // of an uploaded policy; the body limit
+  int document_depth_max = 16;
+  int versions_page_max = 1'000;  // rows of one reply
+};
+
 }  // namespace http

@@ -68,6 +68,22 @@ constexpr Row row_of(Fault fault) {
       return {503, kServer, "shutting_down"};
     case Fault::internal:
       return {500, kServer, "internal_error"};
+    case Fault::unauthorized:
+      return {401, "authentication_error", "invalid_api_key"};
+    case Fault::forbidden:
+      return {403, "permission_error", "permission_denied"};
+    case Fault::rate_limited:
+      return {429, "rate_limit_error", "rate_limit_exceeded"};
+    case Fault::budget_spent:
+      return {429, "insufficient_quota", "insufficient_quota"};
+    case Fault::stale:
+      return {412, kInvalid, "stale_etag"};
+    case Fault::unmatched:
+      return {428, kInvalid, "if_match_required"};
+    case Fault::bad_resource:
+      return {422, kInvalid, "invalid_configuration"};
+    case Fault::strands:
+      return {409, kInvalid, "needs_force"};
     case Fault::nobody:
       return {503, kServer, "no_expert_available"};
     case Fault::deadline:

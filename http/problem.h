@@ -38,6 +38,14 @@ enum class Fault : std::uint8_t {
   connections_full,
   draining,
   internal,
+  unauthorized,      // no API key, or none that is known
+  forbidden,         // a key that may not do this
+  rate_limited,      // the key's own limits
+  budget_spent,      //
+  stale,             // If-Match names another state
+  unmatched,         // a change without If-Match
+  bad_resource,      // a document that the configuration cannot take
+  strands,           // a change that leaves a pool without expert, or nobody to administer
   nobody,            // no expert can answer: pool empty, or all barred
   deadline,          // the request's own total deadline
   cancelled,         // the client went away; nobody reads this

@@ -25,6 +25,9 @@ void Request::clear() {
   content_type.clear();
   content_encoding.clear();
   authorization.clear();
+  host.clear();
+  if_match.clear();
+  if_none_match.clear();
   request_id.clear();
   explain.clear();
   forget(body, kBodyBytesKept);
@@ -94,6 +97,8 @@ std::string_view reason_of(int status) {
       return "Expectation Failed";
     case 422:
       return "Unprocessable Content";
+    case 428:
+      return "Precondition Required";
     case 429:
       return "Too Many Requests";
     case 431:

@@ -17,6 +17,9 @@ struct Request {
   std::string content_type;
   std::string content_encoding;
   std::string authorization;
+  std::string host;
+  std::string if_match;
+  std::string if_none_match;
   std::string request_id;        // x-request-id when it is 1 to 128 visible ASCII characters
   std::string explain;           // x-skillyard-explain
   std::string body;              // has simdjson's padding behind its end

@@ -144,7 +144,8 @@ void RequestParser::Grammar::take_field(beast::http::field field, std::string_vi
   if (header_done) return;  // a trailer field: nobody reads it
   switch (field) {
     case beast::http::field::host:
-      if (++hosts > 1) refuse(ec, Fault::bad_http, "more than one Host");
+      if (++hosts > 1) return refuse(ec, Fault::bad_http, "more than one Host");
+      request->host = value;
       return;
     case beast::http::field::content_length:
       if (++lengths > 1 || !all_digits(value)) {
@@ -171,6 +172,12 @@ void RequestParser::Grammar::take_field(beast::http::field field, std::string_vi
       return;
     case beast::http::field::authorization:
       request->authorization = value;
+      return;
+    case beast::http::field::if_match:
+      request->if_match = value;
+      return;
+    case beast::http::field::if_none_match:
+      request->if_none_match = value;
       return;
     default:
       break;

@@ -3,6 +3,7 @@
 #include <array>
 #include <optional>
 
+#include "http/admin.h"
 #include "http/chat.h"
 #include "http/decisions.h"
 #include "http/listing.h"
@@ -11,21 +12,270 @@ namespace http {
 
 namespace {
 
-constexpr std::array kEndpoints = {
-    Endpoint{.method = Method::post, .pattern = "/v1/chat/completions", .waits = answer_chat},
-    Endpoint{.method = Method::post, .pattern = "/v1/route", .plain = explain_route},
-    Endpoint{.method = Method::get, .pattern = "/v1/models", .plain = list_models},
-    Endpoint{.method = Method::get, .pattern = "/v1/models/{name...}", .plain = show_model},
-    Endpoint{.method = Method::get, .pattern = "/v1/decisions", .waits = list_decisions},
-    Endpoint{.method = Method::get, .pattern = "/v1/decisions/{id}", .waits = show_decision},
-    Endpoint{
-        .method = Method::get, .pattern = "/v1/decisions/{id}/explain", .waits = explain_decision},
-    Endpoint{
-        .method = Method::post, .pattern = "/v1/decisions/{id}/feedback", .waits = take_feedback},
-    Endpoint{.method = Method::get, .pattern = "/health/live", .plain = report_live},
-    Endpoint{.method = Method::get, .pattern = "/health/ready", .plain = report_ready},
-    Endpoint{.method = Method::get, .pattern = "/metrics", .plain = report_metrics},
+constexpr std::array kPublic = {
+    Endpoint{.method = Method::post,
+             .pattern = "/v1/chat/completions",
+             .summary = "Answer a chat, streamed or whole",
+             .takes = Body::json,
+             .waits = answer_chat},
+    Endpoint{.method = Method::post,
+             .pattern = "/v1/route",
+             .summary = "Decide who would be asked, and ask nobody",
+             .takes = Body::json,
+             .plain = explain_route},
+    Endpoint{.method = Method::get,
+             .pattern = "/v1/models",
+             .summary = "List experts and pools",
+             .plain = list_models},
+    Endpoint{.method = Method::get,
+             .pattern = "/v1/models/{name...}",
+             .summary = "Show one expert or pool",
+             .plain = show_model},
+    Endpoint{.method = Method::get,
+             .pattern = "/v1/decisions",
+             .summary = "List decisions, newest first",
+             .access = Access::admin,
+             .waits = list_decisions},
+    Endpoint{.method = Method::get,
+             .pattern = "/v1/decisions/{id}",
+             .summary = "Show a decision",
+             .waits = show_decision},
+    Endpoint{.method = Method::get,
+             .pattern = "/v1/decisions/{id}/explain",
+             .summary = "Say why a decision fell as it did",
+             .waits = explain_decision},
+    Endpoint{.method = Method::post,
+             .pattern = "/v1/decisions/{id}/feedback",
+             .summary = "Say how good an answer was",
+             .takes = Body::json,
+             .waits = take_feedback},
+    Endpoint{.method = Method::get,
+             .pattern = "/health/live",
+             .summary = "Whether the process runs",
+             .access = Access::open,
+             .plain = report_live},
+    Endpoint{.method = Method::get,
+             .pattern = "/health/ready",
+             .summary = "Whether it can take requests",
+             .access = Access::open,
+             .plain = report_ready},
+    Endpoint{.method = Method::get,
+             .pattern = "/metrics",
+             .summary = "Metrics in the text form of Prometheus",
+             .access = Access::admin,
+             .plain = report_metrics},
 };
+
+constexpr std::array kAdmin = {
+    Endpoint{.method = Method::get,
+             .pattern = "/admin/experts",
+             .summary = "List experts",
+             .access = Access::admin,
+             .plain = list_resources},
+    Endpoint{.method = Method::post,
+             .pattern = "/admin/experts/{name...}/enable",
+             .summary = "Let an expert be asked again",
+             .access = Access::admin,
+             .takes = Body::json,
+             .plain = enable_expert},
+    Endpoint{.method = Method::post,
+             .pattern = "/admin/experts/{name...}/disable",
+             .summary = "Let nobody ask an expert from the next decision on",
+             .access = Access::admin,
+             .takes = Body::json,
+             .plain = disable_expert},
+    Endpoint{.method = Method::post,
+             .pattern = "/admin/experts/{name...}/release",
+             .summary = "Give an expert back to the configuration file",
+             .access = Access::admin,
+             .takes = Body::json,
+             .plain = release_resource},
+    Endpoint{.method = Method::get,
+             .pattern = "/admin/experts/{name...}",
+             .summary = "Show an expert",
+             .access = Access::admin,
+             .plain = show_resource},
+    Endpoint{.method = Method::put,
+             .pattern = "/admin/experts/{name...}",
+             .summary = "Make or replace an expert",
+             .access = Access::admin,
+             .takes = Body::json,
+             .plain = put_resource},
+    Endpoint{.method = Method::patch,
+             .pattern = "/admin/experts/{name...}",
+             .summary = "Change an expert by a JSON merge patch",
+             .access = Access::admin,
+             .takes = Body::patch,
+             .plain = patch_resource},
+    Endpoint{.method = Method::delete_,
+             .pattern = "/admin/experts/{name...}",
+             .summary = "Remove an expert",
+             .access = Access::admin,
+             .plain = remove_resource},
+    Endpoint{.method = Method::get,
+             .pattern = "/admin/pools",
+             .summary = "List pools",
+             .access = Access::admin,
+             .plain = list_resources},
+    Endpoint{.method = Method::post,
+             .pattern = "/admin/pools/{name...}/release",
+             .summary = "Give a pool back to the configuration file",
+             .access = Access::admin,
+             .takes = Body::json,
+             .plain = release_resource},
+    Endpoint{.method = Method::get,
+             .pattern = "/admin/pools/{name...}",
+             .summary = "Show a pool",
+             .access = Access::admin,
+             .plain = show_resource},
+    Endpoint{.method = Method::put,
+             .pattern = "/admin/pools/{name...}",
+             .summary = "Make or replace a pool",
+             .access = Access::admin,
+             .takes = Body::json,
+             .plain = put_resource},
+    Endpoint{.method = Method::patch,
+             .pattern = "/admin/pools/{name...}",
+             .summary = "Change a pool by a JSON merge patch",
+             .access = Access::admin,
+             .takes = Body::patch,
+             .plain = patch_resource},
+    Endpoint{.method = Method::delete_,
+             .pattern = "/admin/pools/{name...}",
+             .summary = "Remove a pool",
+             .access = Access::admin,
+             .plain = remove_resource},
+    Endpoint{.method = Method::get,
+             .pattern = "/admin/skills",
+             .summary = "List skills",
+             .access = Access::admin,
+             .plain = list_resources},
+    Endpoint{.method = Method::post,
+             .pattern = "/admin/skills/{name...}/release",
+             .summary = "Give a skill back to the configuration file",
+             .access = Access::admin,
+             .takes = Body::json,
+             .plain = release_resource},
+    Endpoint{.method = Method::get,
+             .pattern = "/admin/skills/{name...}",
+             .summary = "Show a skill",
+             .access = Access::admin,
+             .plain = show_resource},
+    Endpoint{.method = Method::put,
+             .pattern = "/admin/skills/{name...}",
+             .summary = "Make or replace a skill",
+             .access = Access::admin,
+             .takes = Body::json,
+             .plain = put_resource},
+    Endpoint{.method = Method::patch,
+             .pattern = "/admin/skills/{name...}",
+             .summary = "Change a skill by a JSON merge patch",
+             .access = Access::admin,
+             .takes = Body::patch,
+             .plain = patch_resource},
+    Endpoint{.method = Method::delete_,
+             .pattern = "/admin/skills/{name...}",
+             .summary = "Remove a skill",
+             .access = Access::admin,
+             .plain = remove_resource},
+    Endpoint{.method = Method::get,
+             .pattern = "/admin/config",
+             .summary = "Show every setting in force and where it comes from",
+             .access = Access::admin,
+             .plain = show_config},
+    Endpoint{.method = Method::get,
+             .pattern = "/admin/versions",
+             .summary = "List changes, newest first",
+             .access = Access::admin,
+             .plain = list_versions},
+    Endpoint{.method = Method::get,
+             .pattern = "/admin/versions/{version}",
+             .summary = "Show what a change did",
+             .access = Access::admin,
+             .plain = show_version},
+    Endpoint{.method = Method::post,
+             .pattern = "/admin/versions/{version}/rollback",
+             .summary = "Put everything back as it was at a version",
+             .access = Access::admin,
+             .takes = Body::json,
+             .plain = roll_back},
+    Endpoint{.method = Method::get,
+             .pattern = "/admin/policies",
+             .summary = "List uploaded policies",
+             .access = Access::admin,
+             .waits = list_policies},
+    Endpoint{.method = Method::put,
+             .pattern = "/admin/policies",
+             .summary = "Upload a policy file",
+             .access = Access::admin,
+             .takes = Body::bytes,
+             .plain = upload_policy},
+    Endpoint{.method = Method::post,
+             .pattern = "/admin/policies/{version}/promote",
+             .summary = "Route by an uploaded policy",
+             .access = Access::admin,
+             .takes = Body::json,
+             .plain = promote_policy},
+    Endpoint{.method = Method::post,
+             .pattern = "/admin/policies/release",
+             .summary = "Route by the policy that the configuration file names",
+             .access = Access::admin,
+             .takes = Body::json,
+             .plain = release_policy},
+    Endpoint{.method = Method::get,
+             .pattern = "/admin/keys",
+             .summary = "List API keys",
+             .access = Access::admin,
+             .plain = list_keys},
+    Endpoint{.method = Method::post,
+             .pattern = "/admin/keys",
+             .summary = "Make an API key, shown once",
+             .access = Access::admin,
+             .takes = Body::json,
+             .plain = make_key},
+    Endpoint{.method = Method::get,
+             .pattern = "/admin/keys/{id}",
+             .summary = "Show an API key and what it used",
+             .access = Access::admin,
+             .plain = show_key},
+    Endpoint{.method = Method::post,
+             .pattern = "/admin/keys/{id}/rotate",
+             .summary = "Give a key a new secret",
+             .access = Access::admin,
+             .takes = Body::json,
+             .plain = rotate_key},
+    Endpoint{.method = Method::delete_,
+             .pattern = "/admin/keys/{id}",
+             .summary = "Revoke an API key",
+             .access = Access::admin,
+             .plain = revoke_key},
+    Endpoint{.method = Method::get,
+             .pattern = "/admin/openapi.json",
+             .summary = "This interface as an OpenAPI 3.1 document",
+             .access = Access::admin,
+             .plain = show_openapi},
+    Endpoint{.method = Method::get,
+             .pattern = "/health/live",
+             .summary = "Whether the process runs",
+             .access = Access::open,
+             .plain = report_live},
+};
+
+/// For the field `allow`.
+std::string_view word_of(Method method) {
+  switch (method) {
+    case Method::get:
+      return "GET, HEAD";
+    case Method::put:
+      return "PUT";
+    case Method::patch:
+      return "PATCH";
+    case Method::delete_:
+      return "DELETE";
+    default:
+      return "POST";
+  }
+}
 
 int digit_of(char c) {
   if (c >= '0' && c <= '9') return c - '0';
@@ -69,11 +319,15 @@ std::string percent_decoded(std::string_view text) {
   return out;
 }
 
-Match find_endpoint(const Request& request) {
+std::span<const Endpoint> endpoints(bool admin) {
+  return admin ? std::span<const Endpoint>(kAdmin) : std::span<const Endpoint>(kPublic);
+}
+
+Match find_endpoint(const Request& request, bool admin) {
   Match found;
   const std::string_view path = request.path();
   const Method wanted = request.method == Method::head ? Method::get : request.method;
-  for (const Endpoint& endpoint : kEndpoints) {
+  for (const Endpoint& endpoint : endpoints(admin)) {
     const auto variable = match(endpoint.pattern, path);
     if (!variable) continue;
     if (endpoint.method == wanted) {
@@ -83,7 +337,7 @@ Match find_endpoint(const Request& request) {
       return found;
     }
     if (!found.allow.empty()) found.allow.append(", ");
-    found.allow.append(endpoint.method == Method::get ? "GET, HEAD" : "POST");
+    found.allow.append(word_of(endpoint.method));
   }
   return found;
 }

@@ -12,6 +12,7 @@
 #include <charconv>
 
 #include "http/ids.h"
+#include "http/keys.h"
 #include "http/net_thread.h"
 #include "http/routes.h"
 
@@ -106,6 +107,7 @@ void Session::begin_request() {
   parser_.start(request_);
   response_.clear();
   refusal_.reset();
+  visitor_.reset();
   argument_.clear();
   overdue_ = announced_ = begun_ = ended_ = continued_ = slim_ = false;
   phase_ = Phase::idle;
@@ -231,7 +233,7 @@ const Endpoint* Session::begin_answer() {
     fill(response_, *refusal_);
     return nullptr;
   }
-  Match match = find_endpoint(request_);
+  Match match = find_endpoint(request_, thread_.doors().admin != nullptr);
   if (match.endpoint == nullptr) {
     Problem problem;
     problem.fault = match.allow.empty() ? Fault::not_found : Fault::method_not_allowed;
@@ -242,19 +244,25 @@ const Endpoint* Session::begin_answer() {
     return nullptr;
   }
   argument_ = std::move(match.argument);
-  if (match.endpoint->method == Method::post && !check_media_type()) return nullptr;
+  if (!authorize(*this, match.endpoint->access)) return nullptr;
+  if (match.endpoint->takes != Body::none && !check_media_type(match.endpoint->takes))
+    return nullptr;
   return match.endpoint;
 }
 
 /// Bodies are JSON by their own word: a web page can post anything else to a local port unasked.
-bool Session::check_media_type() {
+bool Session::check_media_type(Body wanted) {
   Problem problem;
   const std::string& type = request_.content_type;
   std::string_view essence = std::string_view(type).substr(0, type.find(';'));
   essence = essence.substr(0, essence.find_last_not_of(" \t") + 1);
-  if (!same_word(essence, "application/json")) {
+  const bool merge = wanted == Body::patch && same_word(essence, "application/merge-patch+json");
+  const std::string_view type_wanted =
+      wanted == Body::bytes ? "application/octet-stream" : "application/json";
+  if (!same_word(essence, type_wanted) && !merge) {
     problem.fault = Fault::media_type;
-    problem.message = "send the body as `content-type: application/json`";
+    problem.message = "send the body as `content-type: ";
+    problem.message.append(type_wanted).append("`");
   } else if (!request_.content_encoding.empty() &&
              !same_word(request_.content_encoding, "identity")) {
     problem.fault = Fault::content_coding;

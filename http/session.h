@@ -14,6 +14,7 @@
 #include <boost/asio/cancellation_signal.hpp>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/ip/tcp.hpp>
+#include <memory>
 #include <optional>
 #include <span>
 #include <string>
@@ -29,6 +30,8 @@ namespace http {
 
 class NetThread;
 struct Endpoint;
+enum class Body : std::uint8_t;
+struct Key;
 
 /// A concrete executor: Asio then erases no type in the socket's own operations.
 using Socket =
@@ -69,6 +72,11 @@ class Session {
 
   std::int64_t began_unix_us() const { return began_unix_us_; }
 
+  /// The key that was presented and is good; null: none.
+  const Key* visitor() const { return visitor_.get(); }
+
+  void admit(std::shared_ptr<const Key> visitor) { visitor_ = std::move(visitor); }
+
   bool client_gone() const { return gone_; }
 
   bool overdue() const { return overdue_; }
@@ -108,7 +116,7 @@ class Session {
   boost::asio::mutable_buffer room();
   const Endpoint* begin_answer();
   void end_answer(const Endpoint* endpoint, const std::string& failure);
-  bool check_media_type();
+  bool check_media_type(Body wanted);
   boost::asio::awaitable<void> linger();
   void refuse(Fault fault, std::string message);
 
@@ -132,6 +140,7 @@ class Session {
   std::string unsent_;                           // what the kernel did not take yet
   std::size_t unsent_begin_ = 0;
   std::optional<Problem> refusal_;
+  std::shared_ptr<const Key> visitor_;
   std::size_t body_counted_ = 0;  // of this request, in the thread's sum
   std::int64_t began_unix_us_ = 0;
   Clock::time_point began_{};                              // of the request: its last byte was read

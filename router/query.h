@@ -27,6 +27,7 @@ struct Needs {
   bool images = false;
   bool logprobs = false;
   bool many = false;                    // n > 1
+  std::int64_t choices = 1;             // n
   std::int64_t tokens_in_estimate = 0;  // bytes / 4 of all text
   std::int64_t tokens_out_max = 0;      // 0: not said
 };

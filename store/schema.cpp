@@ -93,7 +93,57 @@ ALTER TABLE decisions ADD COLUMN confidence REAL NOT NULL DEFAULT 0;
 ALTER TABLE decisions ADD COLUMN changed INTEGER NOT NULL DEFAULT 0;
 )sql";
 
-constexpr std::array kMigrations = {kFirst, kPanels};
+// What administrators change (store/admin_book.h). `before` and `after` are what the database said of
+// a resource: NULL nothing (the file owns it), the JSON text `null` removed, else its document.
+// `*_seen` is what was in force, whoever owned it: for people.
+constexpr std::string_view kAdmin = R"sql(
+CREATE TABLE admin_versions(
+  version INTEGER PRIMARY KEY,
+  unix_us INTEGER NOT NULL,
+  author TEXT NOT NULL,
+  verb TEXT NOT NULL,
+  comment TEXT NOT NULL
+) STRICT;
+
+CREATE TABLE admin_changes(
+  version INTEGER NOT NULL REFERENCES admin_versions(version) ON DELETE CASCADE,
+  kind TEXT NOT NULL,
+  name TEXT NOT NULL,
+  before TEXT,
+  after TEXT,
+  before_seen TEXT,
+  after_seen TEXT,
+  PRIMARY KEY(version, kind, name)
+) STRICT;
+
+CREATE TABLE admin_resources(
+  kind TEXT NOT NULL,
+  name TEXT NOT NULL,
+  document TEXT NOT NULL,
+  version INTEGER NOT NULL,
+  PRIMARY KEY(kind, name)
+) STRICT;
+
+CREATE TABLE keys(
+  id TEXT PRIMARY KEY,
+  hash TEXT NOT NULL UNIQUE, -- SHA-256 of the key, hex; the key itself is nowhere
+  prefix TEXT NOT NULL,
+  role TEXT NOT NULL,
+  created_us INTEGER NOT NULL,
+  expires_us INTEGER,
+  revoked_us INTEGER,
+  terms TEXT NOT NULL
+) STRICT;
+
+CREATE TABLE key_spend(
+  key_id TEXT NOT NULL REFERENCES keys(id) ON DELETE CASCADE,
+  day INTEGER NOT NULL,      -- days since 1970-01-01, UTC
+  microusd INTEGER NOT NULL,
+  PRIMARY KEY(key_id, day)
+) STRICT;
+)sql";
+
+constexpr std::array kMigrations = {kFirst, kPanels, kAdmin};
 
 std::int64_t version_of(Db& db) {
   return db.integer("PRAGMA user_version");

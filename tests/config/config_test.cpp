@@ -167,12 +167,12 @@ TEST(Config, ReadsSkillsAndCatchesNamesThatAlmostMatch) {
 
 TEST(Config, ReadsListenAddresses) {
   http::Options options;
-  config::parse_listen("0.0.0.0:81", options);
+  config::parse_listen("0.0.0.0:81", options.address, options.port);
   EXPECT_EQ(options.address, "0.0.0.0");
   EXPECT_EQ(options.port, 81);
-  config::parse_listen("[::1]:0", options);
+  config::parse_listen("[::1]:0", options.address, options.port);
   EXPECT_EQ(options.address, "::1");
   EXPECT_EQ(options.port, 0);
   for (const auto* bad : {"8300", "h:99999", "h:", "h:8x", ""})
-    EXPECT_THROW(config::parse_listen(bad, options), std::runtime_error) << bad;
+    EXPECT_THROW(config::parse_listen(bad, options.address, options.port), std::runtime_error) << bad;
 }

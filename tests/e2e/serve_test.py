@@ -3,7 +3,6 @@
 import http.client
 import json
 import os
-import pathlib
 import signal
 import sys
 import tempfile
@@ -15,12 +14,6 @@ import faulty
 import service
 
 QUIET = {"OPENAI_BASE_URL": "", "OPENAI_API_KEY": "", "SKILLYARD_DISCOVER": "off"}
-
-
-def config_file(text):
-    path = pathlib.Path(tempfile.mkdtemp(prefix="skillyard-config-")) / "config.json"
-    path.write_text(text if isinstance(text, str) else json.dumps(text))
-    return path
 
 
 def test_without_an_expert_it_serves_everything_but_chat():
@@ -98,7 +91,7 @@ def swallow(call):
 def test_reloads_on_sighup_and_keeps_the_old_configuration_when_the_new_one_is_bad():
     upstream, port, _ = faulty.serve()
     expert = {"url": f"http://127.0.0.1:{port}/v1", "model": "echo"}
-    path = config_file({"experts": [{"name": "one", **expert}]})
+    path = service.config_file({"experts": [{"name": "one", **expert}]})
     with service.Service(["--config", path], env=QUIET) as served:
         names = lambda: {model["id"] for model in served.ask("GET", "/v1/models")[2]["data"]}
         assert "one" in names() and "two" not in names()
@@ -138,13 +131,13 @@ def test_a_logged_decision_survives_kill_nine():
 
 
 def test_a_bad_configuration_names_every_fault_at_once():
-    path = config_file({"experts": [{"name": "a", "url": "ftp://x"}, {"name": "a", "url": "http://127.0.0.1:1/v1", "retires": {}}],
+    path = service.config_file({"experts": [{"name": "a", "url": "ftp://x"}, {"name": "a", "url": "http://127.0.0.1:1/v1", "retires": {}}],
                         "http": {"body_bytes_max": "big"}, "pools": [{"name": "p", "experts": ["ghost"]}]})
     done = service.run("serve", "--config", path, check=False)
     assert done.returncode == 2, done
     for part in ("experts[0].url", "experts[1].name", "retires", "did you mean `retries`", "http.body_bytes_max", "ghost"):
         assert part in done.stderr, f"{part} is not in:\n{done.stderr}"
-    done = service.run("serve", "--config", config_file('{"experts": [\n{"name" "x"}]}'), check=False)
+    done = service.run("serve", "--config", service.config_file('{"experts": [\n{"name" "x"}]}'), check=False)
     assert done.returncode == 2 and "line 2" in done.stderr, done.stderr
     done = service.run("serve", "--policy", "/nonexistent/policy.bin", "--listen", "127.0.0.1:0", "--data", tempfile.mkdtemp(), check=False)
     assert done.returncode == 2 and "/nonexistent/policy.bin" in done.stderr, done.stderr

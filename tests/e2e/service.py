@@ -23,6 +23,12 @@ def run(*args, check=True, **options):
     return done
 
 
+def config_file(text):
+    path = pathlib.Path(tempfile.mkdtemp(prefix="skillyard-config-")) / "config.json"
+    path.write_text(text if isinstance(text, str) else json.dumps(text))
+    return path
+
+
 def eventually(check, seconds=10):
     end = time.monotonic() + seconds
     while time.monotonic() < end:
@@ -77,6 +83,19 @@ class Service:
         if connection is None:
             own.close()
         return response.status, response.headers, json.loads(text) if "json" in kind and text else text
+
+    def admin(self, method, path, body=None, key=None, port=None, **headers):
+        """One request to the administrators' listener, which `--admin 127.0.0.1:0` asks for; If_Match= names a field."""
+        if port is None:
+            port = int(re.findall(r"administrators on [^ ]*, port (\d+)", self.said())[-1])
+        fields = {name.replace("_", "-"): value for name, value in headers.items()}
+        if key:
+            fields["authorization"] = f"Bearer {key}"
+        own = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+        try:
+            return self.ask(method, path, body, fields, own)
+        finally:
+            own.close()
 
     def chat(self, text, model="skillyard/auto", connection=None, **fields):
         body = {"model": model, "messages": [{"role": "user", "content": text}], **fields}

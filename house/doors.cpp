@@ -1,0 +1,194 @@
+// What the edge asks of the house.
+#include <spdlog/spdlog.h>
+
+#include <algorithm>
+#include <boost/asio/ip/address.hpp>
+#include <filesystem>
+
+#include "experts/native_metrics.h"
+#include "house/house.h"
+#include "http/room_metrics.h"
+
+namespace house {
+
+namespace {
+
+using Json = nlohmann::json;
+
+constexpr std::int64_t kTokensOutAssumed = 16'384;  // of a reply that nobody bounds
+constexpr std::int64_t kTokensOfTemplate = 1'024;   // that a server adds around the messages
+constexpr std::size_t kAdminConnectionsMax = 64;
+
+std::vector<http::Model> list_models(House& house) {
+  std::vector<http::Model> models;
+  const auto roster = house.roster.current();
+  for (const auto& entry : roster->entries)
+    models.push_back({.id = entry.options.name, .owned_by = "expert"});
+  for (const auto& pool : house.rules.current()->pools)
+    models.push_back({.id = "skillyard/" + pool.name, .owned_by = "skillyard"});
+  return models;
+}
+
+std::string why_unready(House& house) {
+  if (house.roster.current()->entries.empty()) return "no expert is configured";
+  const auto now = experts::Clock::now();
+  for (const auto& entry : house.roster.current()->entries)
+    if (experts::is_healthy(*entry.standing, now)) return "";
+  return "no expert is healthy";
+}
+
+/// No token is shorter than a byte, so the request's bytes bound its tokens.
+std::int64_t call_bound_microusd(const router::Query& query, const experts::ExpertOptions& expert) {
+  const auto in = static_cast<std::int64_t>(query.call.wire.size()) + kTokensOfTemplate;
+  auto out = query.needs.tokens_out_max;
+  if (out == 0) out = expert.context_tokens > 0 ? expert.context_tokens : kTokensOutAssumed;
+  const auto price_in = std::max(expert.prices.in, expert.prices.cached);
+  const auto total = in * price_in + out * query.needs.choices * expert.prices.out;
+  return total / 1'000'000 + 1;
+}
+
+http::CostBound cost_bound(const House& house, const router::Query& query) {
+  http::CostBound bound;
+  const auto rules = house.rules.current();
+  const router::PoolOptions* pool = nullptr;
+  for (const auto& one : rules->pools)
+    if (one.name == query.pool) pool = &one;
+  for (const auto& entry : house.roster.current()->entries) {
+    const auto& name = entry.options.name;
+    const bool named = !query.expert.empty() && query.expert == name;
+    const bool member =
+        query.expert.empty() && pool != nullptr &&
+        (pool->experts.empty() ||
+         std::find(pool->experts.begin(), pool->experts.end(), name) != pool->experts.end());
+    if (named || member)
+      bound.call_microusd =
+          std::max(bound.call_microusd, call_bound_microusd(query, entry.options));
+  }
+  const int k = query.knobs.k.value_or(1);
+  bound.calls = k > 1 ? k + 1 : 1;  // a panel may ask one more, to read the answers
+  return bound;
+}
+
+std::string_view name_of(experts::BreakerState state) {
+  switch (state) {
+    case experts::BreakerState::closed:
+      return "closed";
+    case experts::BreakerState::open:
+      return "open";
+    default:
+      return "half_open";
+  }
+}
+
+/// Health and load of an expert, all net threads together.
+Json status_of(const House& house, std::string_view name) {
+  const auto roster = house.roster.current();
+  const auto* entry = roster->find(name);
+  if (entry == nullptr) return {{"state", "disabled"}, {"healthy", false}};
+  const auto& standing = *entry->standing;
+  const auto now = experts::Clock::now();
+  const bool healthy = experts::is_healthy(standing, now);
+  const auto breaker = standing.breaker.state(now);
+  Json outcomes = Json::object();
+  for (std::size_t i = 0; i < experts::kOutcomes; ++i) {
+    const auto count = standing.outcomes[i].load();
+    if (count > 0) outcomes[std::string(name_of(static_cast<experts::Outcome>(i)))] = count;
+  }
+  const char* reason = healthy                                    ? ""
+                       : breaker == experts::BreakerState::closed ? "it asked for a pause (429)"
+                                                                  : "it failed too often";
+  return {{"state", "active"},
+          {"healthy", healthy},
+          {"reason", reason},
+          {"breaker", name_of(breaker)},
+          {"inflight", standing.inflight.load()},
+          {"queued", standing.queued.load()},
+          {"first_byte_us", standing.first_byte_us.load()},
+          {"total_us", standing.total_us.load()},
+          {"cost_microusd", standing.cost_microusd.load()},
+          {"outcomes", std::move(outcomes)}};
+}
+
+http::Edited edit(House& house, const http::Edit& wish) {
+  auto edited = house.ledger.edit(wish);
+  if (edited.verdict == http::Edited::Verdict::applied)
+    spdlog::info("version {} by {}: {} {}/{}", edited.version, wish.author, name_of(wish.verb),
+                 wish.kind, wish.name);
+  return edited;
+}
+
+}  // namespace
+
+Rooms::Rooms(boost::asio::io_context& loop, House& house, int index)
+    : pool(loop, house.roster,
+           {.net_threads = house.config.http.net_threads,
+            .seed = static_cast<std::uint64_t>(index) + 1},
+           experts::make_native_maker(house.models)),
+      pipeline(pool, house.rules, house.journal) {}
+
+http::Doors make_doors(House& house, boost::asio::io_context& loop, int index) {
+  const auto rooms = std::make_shared<Rooms>(loop, house, index);
+  http::Doors doors;
+  doors.answer = [rooms](const router::Query& query, experts::Sink* sink) {
+    return rooms->pipeline.answer(query, sink);
+  };
+  doors.route = [rooms](const router::Query& query) { return rooms->pipeline.route(query); };
+  doors.explain = [rooms](const router::Query& query, const router::LoggedRoute& logged) {
+    return rooms->pipeline.explain(query, logged);
+  };
+  doors.knows_expert = [&house](std::string_view name) {
+    return house.roster.current()->find(name) != nullptr;
+  };
+  doors.knows_pool = [rooms](std::string_view name) { return rooms->pipeline.knows_pool(name); };
+  doors.models = [&house] { return list_models(house); };
+  doors.policy_version = [rooms] { return rooms->pipeline.policy_version(); };
+  doors.records = &house.records;
+  doors.keys = &house.keys;
+  doors.cost_bound = [&house](const router::Query& query) { return cost_bound(house, query); };
+  doors.metrics = [&house](std::string& out) {
+    http::append_metrics(*house.roster.current(), out);
+    http::append_metrics(house.journal.counts(), out);
+    experts::append_metrics(house.models, out);
+    out.append("# TYPE skillyard_key_refusals_total counter\nskillyard_key_refusals_total ");
+    out.append(std::to_string(house.keys.refusals())).append("\n");
+  };
+  doors.unready = [&house] { return why_unready(house); };
+  return doors;
+}
+
+http::Options admin_options(const config::Config& config) {
+  http::Options options = config.http;
+  config::parse_listen(config.admin.listen, options.address, options.port);
+  options.net_threads = 1;
+  options.connections_max = kAdminConnectionsMax;
+  options.body_bytes_max = config.admin.policy_bytes_max;
+  options.bodies_bytes_max = 2 * config.admin.policy_bytes_max;
+  return options;
+}
+
+http::Doors make_admin_doors(House& house) {
+  boost::system::error_code bad;
+  const auto address = boost::asio::ip::make_address(admin_options(house.config).address, bad);
+  http::AdminDoors& admin = house.admin;
+  admin.options = house.config.admin;
+  admin.keys = &house.keys;
+  admin.on_loopback = !bad && address.is_loopback();
+  admin.policies_dir = (std::filesystem::path(house.config.data) / "policies").string();
+  admin.edit = [&house](const http::Edit& wish) { return edit(house, wish); };
+  admin.list = [&house](std::string_view kind) { return house.ledger.list(kind); };
+  admin.status = [&house](std::string_view name) { return status_of(house, name); };
+  admin.config = [&house] { return house.ledger.show(); };
+  admin.shapes = [] { return config::shapes(); };
+  admin.versions = [&house](std::int64_t before, int limit) {
+    return house.ledger.versions(before, limit);
+  };
+  admin.version = [&house](std::int64_t number) { return house.ledger.version(number); };
+  http::Doors doors;
+  doors.admin = &admin;
+  doors.keys = &house.keys;
+  doors.records = &house.records;
+  doors.policy_version = [&house] { return house.rules.current()->policy->version; };
+  return doors;
+}
+
+}  // namespace house

@@ -1,0 +1,90 @@
+// What the administrators' listener asks of the house. JSON documents are values here: all of this
+// is a cold path.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "http/options.h"
+
+namespace http {
+
+class KeyDesk;
+
+/// A wish to change something. Kinds: `experts`, `pools`, `skills`, `policies`.
+struct Edit {
+  enum class Verb : std::uint8_t {
+    put,    // the whole document; creates
+    patch,  // RFC 7396 merge patch
+    remove,
+    enable,  // experts: patches `enabled`, needs no `if_match`
+    disable,
+    release,   // gives it back to the file
+    rollback,  // everything as it was at `version`; 0: everything back to the file
+    promote    // policies: `name` is the version in hex
+  };
+
+  Verb verb = Verb::put;
+  std::string kind, name;
+  nlohmann::json document;
+  std::int64_t version = 0;   // of a rollback
+  std::string if_match;       // as sent; empty: none
+  bool creates_only = false;  // If-None-Match: *
+  bool validate = false;      // say what would happen, change nothing
+  bool force = false;         // even if a pool loses its last healthy expert
+  std::string author, comment;
+  std::int64_t unix_us = 0;
+};
+
+std::string_view name_of(Edit::Verb verb);
+
+/// What came of it.
+struct Edited {
+  enum class Verdict : std::uint8_t {
+    applied,
+    valid,      // asked to validate only
+    unchanged,  // it says what is in force already
+    unknown,    // no such resource or version
+    stale,      // If-Match names another state
+    unmatched,  // it changes what is there without If-Match
+    refused,    // `faults` say why
+    strands     // a pool would be left without a healthy expert: `faults` name it
+  };
+
+  Verdict verdict = Verdict::refused;
+  bool created = false;
+  std::vector<std::string> faults;
+  std::int64_t version = 0;  // in force now
+  std::string etag;          // of the resource in force now; empty: there is none
+  nlohmann::json document;   // in force now, or with `validate` what would be; null: none
+  nlohmann::json diff;       // RFC 6902, from what was to `document`; of a rollback: by resource
+};
+
+struct Shown {
+  std::string kind, name, origin, etag;
+  std::int64_t version = 0;  // that last changed it; 0: it belongs to the file
+  nlohmann::json document;   // secrets masked
+};
+
+/// Called on the administrators' thread, and block on the disk.
+struct AdminDoors {
+  AdminOptions options;
+  KeyDesk* keys = nullptr;   // outlives the listener
+  bool on_loopback = false;  // only this machine can reach the listener
+  std::string policies_dir;  // where uploaded policies are kept
+
+  std::function<Edited(const Edit& edit)> edit;
+  std::function<std::vector<Shown>(std::string_view kind)> list;
+  std::function<nlohmann::json(std::string_view expert)> status;  // health and load, live
+  std::function<nlohmann::json()> config;
+  std::function<nlohmann::json()> shapes;  // by kind, one document with every key and its default
+  std::function<nlohmann::json(std::int64_t before, int limit)> versions;
+  std::function<std::optional<nlohmann::json>(std::int64_t number)> version;
+};
+
+}  // namespace http

@@ -1,0 +1,160 @@
+// The interface as an OpenAPI 3.1 document, made of the routes' tables: a route cannot be missing.
+#include "http/admin.h"
+#include "http/admin_doors.h"
+#include "http/net_thread.h"
+#include "http/routes.h"
+
+namespace http {
+
+namespace {
+
+using Json = nlohmann::json;
+
+std::string_view verb_of(Method method) {
+  switch (method) {
+    case Method::get:
+      return "get";
+    case Method::put:
+      return "put";
+    case Method::patch:
+      return "patch";
+    case Method::delete_:
+      return "delete";
+    default:
+      return "post";
+  }
+}
+
+Json text_type() {
+  return {{"type", "string"}};
+}
+
+Json ref(const std::string& schema) {
+  return {{"$ref", "#/components/schemas/" + schema}};
+}
+
+/// The type of every key, by its default. A null default is a key that may hold anything.
+Json schema_of(const Json& shape) {
+  if (shape.is_object()) {
+    Json properties = Json::object();
+    for (const auto& [key, value] : shape.items()) properties[key] = schema_of(value);
+    return {{"type", "object"}, {"properties", properties}, {"additionalProperties", false}};
+  }
+  if (shape.is_array())
+    return {{"type", "array"}, {"items", shape.empty() ? Json::object() : schema_of(shape[0])}};
+  Json schema = Json::object();
+  if (shape.is_string()) schema = text_type();
+  if (shape.is_boolean()) schema["type"] = "boolean";
+  if (shape.is_number()) schema["type"] = shape.is_number_integer() ? "integer" : "number";
+  if (!shape.is_null() && shape != "") schema["default"] = shape;
+  return schema;
+}
+
+Json parameter(const std::string& name, const char* in, const char* what, bool required = false) {
+  return {{"name", name},
+          {"in", in},
+          {"required", required},
+          {"description", what},
+          {"schema", text_type()}};
+}
+
+/// `/admin/experts/{name...}/enable` to `/admin/experts/{name}/enable`; the name goes to
+/// `variable`.
+std::string plain_path(std::string_view pattern, std::string& variable) {
+  std::string path(pattern);
+  const auto open = path.find('{');
+  if (open == std::string::npos) return path;
+  const auto close = path.find('}');
+  variable = path.substr(open + 1, close - open - 1);
+  if (variable.ends_with("...")) variable.resize(variable.size() - 3);
+  return path.substr(0, open + 1) + variable + path.substr(close);
+}
+
+/// The kind of resource whose document a route takes; empty: none.
+std::string kind_of(const Endpoint& endpoint) {
+  const bool takes = endpoint.method == Method::put || endpoint.method == Method::patch;
+  if (!takes || endpoint.takes == Body::bytes) return "";
+  const auto rest = endpoint.pattern.substr(std::string_view("/admin/").size());
+  return std::string(rest.substr(0, rest.find('/')));
+}
+
+Json parameters_of(const Endpoint& endpoint, const std::string& variable) {
+  Json list = Json::array();
+  if (!variable.empty()) list.push_back(parameter(variable, "path", "percent-encoded", true));
+  if (!endpoint.pattern.starts_with("/admin/") || endpoint.method == Method::get) return list;
+  const bool keyed = endpoint.pattern.starts_with("/admin/keys");
+  if (!keyed) {
+    list.push_back(parameter("validate", "query", "1: say what would happen, change nothing"));
+    list.push_back(parameter("comment", "query", "kept with the version"));
+  }
+  list.push_back(parameter("force", "query", "1: even if that leaves nobody to answer"));
+  if (!keyed && endpoint.method != Method::post)
+    list.push_back(parameter("If-Match", "header", "the ETag that was read, or *"));
+  return list;
+}
+
+Json body_of(const Endpoint& endpoint) {
+  const auto kind = kind_of(endpoint);
+  const Json schema = kind.empty() ? Json::object() : ref(kind);
+  Json content = Json::object();
+  if (endpoint.takes == Body::bytes) {
+    content["application/octet-stream"] = Json::object();
+  } else {
+    content["application/json"] = {{"schema", schema}};
+  }
+  if (endpoint.takes == Body::patch) content["application/merge-patch+json"] = Json::object();
+  return {{"content", std::move(content)}};
+}
+
+Json operation_of(const Endpoint& endpoint, const std::string& variable) {
+  const Json failure = {{"description", "what went wrong"},
+                        {"content", {{"application/json", {{"schema", ref("error")}}}}}};
+  Json operation = {{"summary", endpoint.summary},
+                    {"parameters", parameters_of(endpoint, variable)},
+                    {"responses", {{"2XX", {{"description", "done"}}}, {"default", failure}}}};
+  const char* access = endpoint.access == Access::open     ? "open"
+                       : endpoint.access == Access::client ? "client"
+                                                           : "admin";
+  operation["x-skillyard-access"] = access;
+  if (endpoint.access != Access::open)
+    operation["security"] = Json::array({{{"key", Json::array()}}});
+  if (endpoint.takes != Body::none) operation["requestBody"] = body_of(endpoint);
+  return operation;
+}
+
+Json error_schema() {
+  const Json maybe_text = {{"type", Json::array({"string", "null"})}};
+  const Json fields = {{"message", text_type()},
+                       {"type", text_type()},
+                       {"param", maybe_text},
+                       {"code", maybe_text},
+                       {"faults", {{"type", "array"}, {"items", text_type()}}}};
+  const Json error = {{"type", "object"}, {"properties", fields}};
+  return {{"type", "object"}, {"properties", {{"error", error}}}};
+}
+
+}  // namespace
+
+Json openapi_document(const Json& shapes) {
+  Json paths = Json::object();
+  for (const bool admin : {false, true}) {
+    for (const Endpoint& endpoint : endpoints(admin)) {
+      std::string variable;
+      const std::string path = plain_path(endpoint.pattern, variable);
+      paths[path][std::string(verb_of(endpoint.method))] = operation_of(endpoint, variable);
+    }
+  }
+  Json schemas = {{"error", error_schema()}};
+  for (const auto& [kind, shape] : shapes.items()) schemas[kind] = schema_of(shape);
+  const Json key = {{"type", "http"}, {"scheme", "bearer"}};
+  return {{"openapi", "3.1.0"},
+          {"info", {{"title", "Skillyard"}, {"version", "1"}}},
+          {"paths", std::move(paths)},
+          {"components", {{"schemas", schemas}, {"securitySchemes", {{"key", key}}}}}};
+}
+
+void show_openapi(Session& session) {
+  reply_json(session, openapi_document(session.thread().doors().admin->shapes()));
+}
+
+}  // namespace http
