@@ -28,7 +28,7 @@ struct Desk {
   explicit Desk(int& exit_status) : status(exit_status) {}
 
   int& status;
-  std::string url = "http://127.0.0.1:8301";
+  std::string url;  // empty: SKILLYARD_ADMIN, else the usual port
   bool json = false;
   std::string name, text, file, comment, data, role = "client";
   std::vector<std::string> models;
@@ -49,12 +49,18 @@ std::string coded(std::string_view text) {
   return out;
 }
 
+std::string address_of(const Desk& desk) {
+  if (!desk.url.empty()) return desk.url;
+  const char* set = std::getenv("SKILLYARD_ADMIN");
+  return set != nullptr && *set != '\0' ? set : "http://127.0.0.1:8301";
+}
+
 experts::Fetched ask(const Desk& desk, const std::string& method, const std::string& path,
                      const std::string& body = "{}", const std::string& if_match = "",
                      const char* type = "application/json") {
   experts::FetchRequest request;
   request.method = method;
-  request.url = desk.url + path;
+  request.url = address_of(desk) + path;
   request.body = body;
   request.fields = {std::string("content-type: ") + type, "expect:"};
   if (!if_match.empty()) request.fields.push_back("if-match: " + if_match);
@@ -248,8 +254,8 @@ using DeskPtr = std::shared_ptr<Desk>;
 CLI::App* add(CLI::App& under, const DeskPtr& desk, const char* name, const char* what,
               void (*run)(Desk&)) {
   auto* command = under.add_subcommand(name, what);
-  command->add_option("--admin", desk->url, "of the running service [http://127.0.0.1:8301]")
-      ->envname("SKILLYARD_ADMIN");
+  command->add_option("--admin", desk->url,
+                      "of the running service [$SKILLYARD_ADMIN or http://127.0.0.1:8301]");
   command->add_flag("--json", desk->json, "for scripts");
   command->callback([desk, run] { run(*desk); });
   return command;

@@ -171,6 +171,9 @@ router::Rules House::rules_of(const config::Config& next) {
 
 std::function<void()> House::prepare(const config::Config& next) {
   const auto now = roster.current();
+  for (const auto& expert : next.experts)
+    if (expert.kind == experts::Kind::native && expert.enabled && !fs::exists(expert.url))
+      throw std::runtime_error("expert `" + expert.name + "`: there is no file " + expert.url);
   auto to = experts::make_roster(next.experts, now.get());
   auto made = rules_of(next);
   auto bridge = bridge_of(*now, *to);

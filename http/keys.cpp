@@ -160,6 +160,7 @@ void KeyDesk::publish(const std::vector<std::shared_ptr<const Key>>& keys) {
     ring->by_hash.emplace(head_of(key->hash), key);
     (key->role == Role::admin ? ring->admin_made : ring->client_made) = true;
   }
+  required_.store(require_key_ || ring->client_made, std::memory_order_relaxed);
   ring_.store(std::move(ring));
 }
 

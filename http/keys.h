@@ -105,7 +105,7 @@ class KeyDesk {
   std::shared_ptr<const KeyRing> ring() const { return ring_.load(); }
 
   /// Whether the public listener asks for keys.
-  bool required() const { return require_key_ || ring()->client_made; }
+  bool required() const { return required_.load(std::memory_order_relaxed); }
 
   /// The key that is presented, if it may be used now. Any thread; about a microsecond.
   std::shared_ptr<const Key> find(std::string_view authorization, std::int64_t now_us) const;
@@ -137,6 +137,7 @@ class KeyDesk {
   const bool require_key_;
   std::mutex writing_;
   std::atomic<std::shared_ptr<const KeyRing>> ring_;
+  std::atomic<bool> required_{false};  // of the ring: asked for by every request
   std::atomic<std::uint64_t> refusals_{0};
 };
 

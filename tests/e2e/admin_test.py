@@ -87,7 +87,12 @@ def test_what_is_wrong_is_told_at_once_and_changes_nothing():
         assert served.admin("PUT", "/admin/experts/x", b"[" * 100_000)[0] == 400
         assert served.admin("PUT", "/admin/experts/x?validat=1", echo(port, "x"))[0] == 400
         assert served.admin("POST", "/admin/experts/one/disable", {}, content_type="text/plain")[0] == 415
-        assert served.admin("GET", "/admin/config", Host="evil.example:80")[0] == 403, "a page that rebinds its name"
+        for host in ("evil.example:80", "127.evil.example", "localhost.evil.example:8301", "[::1].evil.example"):
+            assert served.admin("GET", "/admin/config", Host=host)[0] == 403, f"a page that rebinds its name: {host}"
+        for host in ("localhost", "127.0.0.1:8301", "[::1]:8301"):
+            assert served.admin("GET", "/admin/config", Host=host)[0] == 200, host
+        status, _, body = served.admin("PUT", "/admin/experts/gone", {"kind": "native", "path": "/nonexistent/model.gguf"})
+        assert status == 422 and "/nonexistent/model.gguf" in body["error"]["message"], body
         status, _, body = served.admin("PUT", "/admin/experts/two?validate=1", echo(port, "two"))
         assert status == 200 and body["outcome"] == "valid" and body["document"]["name"] == "two", body
         assert served.admin("GET", "/admin/config")[2] == before and names(served) == {"one", "skillyard/auto", "skillyard/p"}
@@ -236,6 +241,26 @@ def test_a_key_is_held_to_its_models_and_rates():
     upstream.shutdown()
 
 
+def test_a_listener_that_others_can_reach_wants_an_admin_key_from_the_first_request():
+    upstream, port, _ = faulty.serve()
+    path = service.config_file({"experts": [echo(port, "one")], "admin": {"listen": "0.0.0.0:0", "require_key": True}})
+    with service.Service(["--config", path], env=QUIET) as served:
+        assert served.chat("hi", model="one")[0] == 401, "require_key"
+        status, _, body = served.admin("GET", "/admin/config")
+        assert status == 401 and "--data" in body["error"]["message"], body
+        add = lambda *args: service.run("key", "add", "--data", served.data, *args).stdout.strip()
+        client = add()
+        served.process.send_signal(signal.SIGHUP)
+        head = {"authorization": f"Bearer {client}"}
+        assert service.eventually(lambda: served.ask("GET", "/v1/models", headers=head)[0] == 200), served.said()
+        assert served.admin("GET", "/admin/config", key=client)[0] == 401, "no admin key was ever made"
+        admin = add("--role", "admin")
+        served.process.send_signal(signal.SIGHUP)
+        assert service.eventually(lambda: served.admin("GET", "/admin/config", key=admin)[0] == 200), served.said()
+        assert served.admin("GET", "/admin/config", key=client)[0] == 403
+    upstream.shutdown()
+
+
 class Priced(http.server.BaseHTTPRequestHandler):
     """Uses a random number of tokens, up to max_tokens, and adds up what that costs."""
     protocol_version = "HTTP/1.1"
@@ -296,6 +321,48 @@ def test_64_clients_never_spend_more_than_the_budget():
         with serving([expert], data=served.data) as again:
             kept = again.admin("GET", f"/admin/keys/{made['id']}")[2]
             assert kept["spent_microusd_day"] == spent["spent_microusd_day"], (kept, spent)
+    upstream.shutdown()
+
+
+def test_the_command_line_administers_a_running_service():
+    upstream, port, _ = faulty.serve()
+    with serving([echo(port, "one")]) as served:
+        env = {**os.environ, "SKILLYARD_ADMIN": f"http://127.0.0.1:{served.admin_port()}"}
+        env.pop("SKILLYARD_ADMIN_KEY", None)
+        run = lambda *args, **more: service.run(*args, check=False, env={**env, **more})
+        added = run("expert", "add", f"org/two=http://127.0.0.1:{port}/v1,model=echo", "--comment", "by hand")
+        assert added.returncode == 0 and "applied, version 1" in added.stdout, added
+        again = run("expert", "add", f"org/two=http://127.0.0.1:{port}/v1,model=echo")
+        assert again.returncode == 1 and "If-Match" in again.stderr, again
+        replaced = run("expert", "add", f"org/two=http://127.0.0.1:{port}/v1,model=cut", "--replace", "--json")
+        assert json.loads(replaced.stdout)["document"]["model"] == "cut", replaced
+        listed = run("expert", "list").stdout.splitlines()
+        assert listed[0].split()[:3] == ["NAME", "STATE", "HEALTHY"] and len(listed) == 3, listed
+        assert {row["name"] for row in json.loads(run("expert", "list", "--json").stdout)["data"]} == {"one", "org/two"}
+        assert run("expert", "disable", "org/two").returncode == 0 and "org/two" not in names(served)
+        refused = run("expert", "disable", "one")
+        assert refused.returncode == 1 and "pool `auto`" in refused.stderr, refused
+        assert run("expert", "enable", "org/two").returncode == 0
+        assert json.loads(run("expert", "show", "org/two").stdout)["origin"] == "admin"
+        assert run("expert", "remove", "org/two").returncode == 0 and names(served) == {"one", "skillyard/auto"}
+        assert run("rollback", "2").returncode == 0 and "org/two" in names(served)
+        assert "by hand" in run("versions").stdout and "rollback to 2" in run("versions").stdout
+        assert json.loads(run("versions", "--show", "1").stdout)["author"] == "loopback"
+        assert run("pool", "list").stdout.startswith("NAME")
+        client = run("key", "add", "--name", "app", "--model", "one", "--requests-per-minute", "5")
+        assert client.stdout.startswith("sk-sky-") and "sk-sky-" not in client.stderr, client
+        admin = run("key", "add", "--role", "admin").stdout.strip()
+        closed = run("key", "list")
+        assert closed.returncode == 1 and "API key" in closed.stderr, closed
+        table = run("key", "list", SKILLYARD_ADMIN_KEY=admin).stdout
+        assert "app" in table and client.stdout.strip() not in table, table
+        identifier = [line.split()[0] for line in table.splitlines() if "app" in line][0]
+        assert run("key", "revoke", identifier, SKILLYARD_ADMIN_KEY=admin).returncode == 0
+        offline = run("key", "add", "--role", "admin", "--data", served.data).stdout.strip()
+        served.process.send_signal(signal.SIGHUP)
+        assert service.eventually(lambda: run("key", "list", SKILLYARD_ADMIN_KEY=offline).returncode == 0), served.said()
+        nowhere = run("expert", "list", "--admin", "http://127.0.0.1:1")
+        assert nowhere.returncode == 2 and "no answer" in nowhere.stderr, nowhere
     upstream.shutdown()
 
 

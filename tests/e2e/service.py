@@ -86,8 +86,7 @@ class Service:
 
     def admin(self, method, path, body=None, key=None, port=None, **headers):
         """One request to the administrators' listener, which `--admin 127.0.0.1:0` asks for; If_Match= names a field."""
-        if port is None:
-            port = int(re.findall(r"administrators on [^ ]*, port (\d+)", self.said())[-1])
+        port = port or self.admin_port()
         fields = {name.replace("_", "-"): value for name, value in headers.items()}
         if key:
             fields["authorization"] = f"Bearer {key}"
@@ -96,6 +95,9 @@ class Service:
             return self.ask(method, path, body, fields, own)
         finally:
             own.close()
+
+    def admin_port(self):
+        return int(re.findall(r"administrators on [^ ]*, port (\d+)", self.said())[-1])
 
     def chat(self, text, model="skillyard/auto", connection=None, **fields):
         body = {"model": model, "messages": [{"role": "user", "content": text}], **fields}
