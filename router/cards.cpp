@@ -133,6 +133,7 @@ PolicyPtr compile_cards(const std::vector<SkillCard>& cards,
   policy->skill_bias.assign(count, 0);
   policy->skill_bias.back() = kDoubt;
   policy->skill_gain.assign(count * experts.size(), 0);
+  policy->skill_cost.assign(count * experts.size(), -1);
   policy->profile.assign(count * experts.size(), kDeclaredPrior);
   policy->support.assign(count * experts.size(), kOutcomes);
   for (const SkillCard& skill : skills) policy->skills.push_back(skill.name);

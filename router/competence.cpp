@@ -125,6 +125,7 @@ void estimate(const Policy& policy, const Features& features, Competence& out) {
   out.skill_term.assign(experts, 0);
   out.support.assign(experts, 0);
   out.p.assign(experts, 0);
+  out.cost_usd.assign(experts, 0);
   for (std::size_t s = 0; s < skills; ++s) {
     constexpr float kNothing = 1e-4f;
     const float share = out.skills[s];
@@ -132,10 +133,12 @@ void estimate(const Policy& policy, const Features& features, Competence& out) {
     const float* profile = &policy.profile[s * experts];
     const float* support = &policy.support[s * experts];
     const float* gain = &policy.skill_gain[s * experts];
+    const float* cost = &policy.skill_cost[s * experts];
     for (std::size_t e = 0; e < experts; ++e) {
       out.skill_term[e] += share * profile[e];
       out.support[e] += share * support[e];
       out.p[e] += share * gain[e];
+      out.cost_usd[e] += share * cost[e];
     }
   }
   out.word_term.resize(experts);

@@ -20,8 +20,9 @@ struct Neighbour {
 struct Competence {
   // Results, per expert of the policy.
   std::vector<float> p, skill_term, word_term, support;
-  std::vector<float> skills;  // [skills] sums to 1, the last is `general`
-  float general = 0;          // share of the query's weight that training never saw
+  std::vector<float> cost_usd;  // below 0: not known
+  std::vector<float> skills;    // [skills] sums to 1, the last is `general`
+  float general = 0;            // share of the query's weight that training never saw
 
   // Results of recall().
   std::vector<Neighbour> neighbours;  // by row

@@ -10,6 +10,7 @@ namespace router {
 namespace {
 
 constexpr float kTokensOutExpected = 256;
+constexpr std::uint32_t kTokensInTypical = 256;
 constexpr float kInterval = 1.645f;  // two-sided 90% of a normal
 
 std::uint32_t wanted_capabilities(const Needs& needs) {
@@ -41,6 +42,43 @@ Bar find_bar(const Query& query, const PoolExpert& expert, float cost) {
   return Bar::none;
 }
 
+bool priced(const PoolExpert& expert) {
+  return expert.price_in_microusd > 0 || expert.price_out_microusd > 0;
+}
+
+/// Configured prices, micro-usd.
+float price_of(const PoolExpert& expert, std::uint32_t tokens_in, float tokens_out) {
+  return 1e-6f * (static_cast<float>(tokens_in) * static_cast<float>(expert.price_in_microusd) +
+                  tokens_out * static_cast<float>(expert.price_out_microusd));
+}
+
+const PolicyExpert* seen_in(const Policy& policy, const PoolExpert& expert) {
+  if (expert.policy_expert < 0 || policy.empty()) return nullptr;
+  return &policy.experts[static_cast<std::size_t>(expert.policy_expert)];
+}
+
+/// Micro-usd: configured prices, else what queries of such skills cost. `known` may be null.
+float expect_cost(const Query& query, const Policy& policy, const Competence* known,
+                  const PoolExpert& expert) {
+  const PolicyExpert* seen = seen_in(policy, expert);
+  if (priced(expert)) {
+    float tokens_out = seen ? seen->tokens_out : kTokensOutExpected;
+    if (query.needs.tokens_out_max > 0)
+      tokens_out = std::min(tokens_out, static_cast<float>(query.needs.tokens_out_max));
+    return price_of(expert, query.needs.tokens_in_estimate, tokens_out);
+  }
+  if (!known || !seen) return 0;
+  return std::max(0.f, 1e6f * known->cost_usd[static_cast<std::size_t>(expert.policy_expert)]);
+}
+
+/// The same for no query in particular.
+float typical_cost(const Policy& policy, const PoolExpert& expert) {
+  const PolicyExpert* seen = seen_in(policy, expert);
+  if (priced(expert))
+    return price_of(expert, kTokensInTypical, seen ? seen->tokens_out : kTokensOutExpected);
+  return seen ? std::max(0.f, 1e6f * seen->cost_usd) : 0;
+}
+
 void fill_candidates(const Query& query, const Policy& policy, const PoolView& pool,
                      const Competence* known, Route& out) {
   out.candidates.resize(pool.experts.size());
@@ -49,7 +87,7 @@ void fill_candidates(const Query& query, const Policy& policy, const PoolView& p
     Candidate& c = out.candidates[i];
     c = Candidate{};
     c.expert = i;
-    c.cost_microusd = expect_cost(query, policy, expert);
+    c.cost_microusd = expect_cost(query, policy, known, expert);
     c.bar = find_bar(query, expert, c.cost_microusd);
     if (!known) continue;
     if (expert.policy_expert < 0) {
@@ -67,11 +105,14 @@ void fill_candidates(const Query& query, const Policy& policy, const PoolView& p
   }
 }
 
-/// What a micro-usd costs in probability of a right answer.
-double weigh_price(const Query& query, const PoolView& pool, const Route& route) {
+/// What a micro-usd costs in probability of a right answer: the same for every query, or a long
+/// query would be worth more than a short one.
+double weigh_price(const Query& query, const Policy& policy, const PoolView& pool,
+                   const Route& route) {
   float dearest = 0;
   for (const Candidate& c : route.candidates) {
-    if (c.bar == Bar::none) dearest = std::max(dearest, c.cost_microusd);
+    if (c.bar == Bar::none)
+      dearest = std::max(dearest, typical_cost(policy, pool.experts[c.expert]));
   }
   double weight = pool.value_microusd > 0 ? 1 / pool.value_microusd : 0;
   const double quality = std::clamp(query.knobs.quality.value_or(pool.quality), 1e-3, 1.0);
@@ -88,7 +129,7 @@ double guarded_value(const PoolView& pool, const PoolExpert& expert, double p, d
 }
 
 void weigh_utility(const Query& query, const Policy& policy, const PoolView& pool, Route& out) {
-  const double price_weight = weigh_price(query, pool, out);
+  const double price_weight = weigh_price(query, policy, pool, out);
   const Candidate* fallback = nullptr;
   if (!policy.empty() && pool.default_expert < out.candidates.size()) {
     fallback = &out.candidates[pool.default_expert];
@@ -169,22 +210,6 @@ bool kept_by_guard(const PoolView& pool, const Route& out) {
 }
 
 }  // namespace
-
-float expect_cost(const Query& query, const Policy& policy, const PoolExpert& expert) {
-  const PolicyExpert* seen = nullptr;
-  if (expert.policy_expert >= 0 && !policy.empty())
-    seen = &policy.experts[static_cast<std::size_t>(expert.policy_expert)];
-  if (expert.price_in_microusd > 0 || expert.price_out_microusd > 0) {
-    float tokens_out = seen ? seen->tokens_out : kTokensOutExpected;
-    if (query.needs.tokens_out_max > 0)
-      tokens_out = std::min(tokens_out, static_cast<float>(query.needs.tokens_out_max));
-    return 1e-6f * (static_cast<float>(query.needs.tokens_in_estimate) *
-                        static_cast<float>(expert.price_in_microusd) +
-                    tokens_out * static_cast<float>(expert.price_out_microusd));
-  }
-  if (!seen || seen->cost_usd < 0) return 0;
-  return 1e6f * seen->cost_usd;
-}
 
 void choose(const Query& query, const Features& features, const Policy& policy,
             const PoolView& pool, const Competence& competence, Route& out) {

@@ -2,9 +2,9 @@
 // same route, on any machine and at any time.
 //
 // Order of candidates: utility = p_correct - margin (not for the default) - load_penalty * load
-// - price weight * cost. The price weight is ((1 - quality) / quality)^2 per cost of the dearest
-// eligible expert, plus 1 / value_microusd where a value is set: as `quality` falls, the expected
-// cost and the expected success of the first choice can only fall.
+// - price weight * cost. The price weight is ((1 - quality) / quality)^2 per typical cost of the
+// dearest eligible expert, plus 1 / value_microusd where a value is set: as `quality` falls, the
+// expected cost and the expected success of the first choice can only fall.
 #pragma once
 
 #include "router/competence.h"
@@ -35,9 +35,5 @@ Route decide(const Query& query, const Features& features, const Policy& policy,
 /// For replays that vary the knobs.
 void choose(const Query& query, const Features& features, const Policy& policy,
             const PoolView& pool, const Competence& competence, Route& out);
-
-/// What this expert would cost for this query, micro-usd: configured prices, else what the policy
-/// saw.
-float expect_cost(const Query& query, const Policy& policy, const PoolExpert& expert);
 
 }  // namespace router

@@ -28,6 +28,7 @@ class Again {
     query_.knobs.latency_ms_max.reset();
     competence_.p.resize(policy.experts.size());
     competence_.skill_term = competence_.word_term = competence_.support = competence_.p;
+    competence_.cost_usd = competence_.p;
     competence_.skills.assign(policy.skills.size(), 0);
     competence_.general = logged.route.general;
     for (PoolExpert& expert : pool_.experts) expert.enabled = false;
@@ -36,7 +37,9 @@ class Again {
       PoolExpert* expert = find(name);
       if (expert == nullptr || expert->policy_expert < 0) continue;
       allow(*expert, candidate.bar == Bar::none);
-      competence_.p[static_cast<std::size_t>(expert->policy_expert)] = candidate.p_correct;
+      const auto e = static_cast<std::size_t>(expert->policy_expert);
+      competence_.p[e] = candidate.p_correct;
+      competence_.cost_usd[e] = 1e-6f * candidate.cost_microusd;
     }
   }
 

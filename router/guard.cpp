@@ -72,10 +72,9 @@ void bind(const Policy& policy, PoolView& pool) {
   pool.guarded = true;
   for (float margin : kMargins) {
     const Gain gain = replay(policy, members, fallback, margin);
-    const double bound = gain.mean - kGuardZ * gain.error,
-                 value = gain.mean - kMarginZ * gain.error;
-    if (bound <= 0 || value <= best) continue;
-    best = value;
+    const double bound = gain.mean - kGuardZ * gain.error;
+    if (bound <= 0 || gain.mean <= best) continue;
+    best = gain.mean;
     best_margin = margin;
     pool.guarded = false;
     pool.gain_mean = static_cast<float>(gain.mean);

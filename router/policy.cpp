@@ -147,7 +147,7 @@ void walk(Archive& a, P& p) {
     a(e.name), a(e.mean), a(e.cost_usd), a(e.latency_ms), a(e.tokens_out), a(e.outcomes);
   }
   a(p.bag_scale), a(p.unseen_mass), a(p.surface_edge), a(p.skill_sharpness), a(p.skill_bias);
-  a(p.skill_gain), a(p.profile), a(p.support), a(p.key_scale);
+  a(p.skill_gain), a(p.profile), a(p.support), a(p.skill_cost), a(p.key_scale);
   auto& m = p.memory;
   a(m.rows), a(m.z), a(m.score), a(m.predicted), a(m.label);
   auto& panels = p.panels;
@@ -167,13 +167,14 @@ void check_shapes(const Policy& p) {
       D <= kColumnsMax && D % 16 == 0 && p.bag_scale.size() == D && p.key_scale.size() == D &&
       p.surface_edge.size() == std::size_t{kSurfaceCount} * kSurfaceEdges &&
       p.skill_bias.size() == S && p.skill_gain.size() == S * E && p.profile.size() == S * E &&
-      p.support.size() == S * E && m.z.size() == std::size_t{m.rows} * D &&
-      m.score.size() == std::size_t{m.rows} * E && m.predicted.size() == std::size_t{m.rows} * E &&
+      p.support.size() == S * E && p.skill_cost.size() == S * E &&
+      m.z.size() == std::size_t{m.rows} * D && m.score.size() == std::size_t{m.rows} * E &&
+      m.predicted.size() == std::size_t{m.rows} * E &&
       (m.label.empty() || m.label.size() == m.rows);
   if (!sane) throw std::runtime_error("its parts do not fit together");
   const std::vector<float> alone{p.unseen_mass, p.skill_sharpness};
   for (const auto* list : {&p.bag_scale, &p.surface_edge, &p.skill_bias, &p.skill_gain, &p.profile,
-                           &p.support, &p.key_scale, &p.panels.weight, &alone}) {
+                           &p.support, &p.skill_cost, &p.key_scale, &p.panels.weight, &alone}) {
     for (float value : *list) {
       if (!(std::abs(value) < kNumberMax))
         throw std::runtime_error("it holds a number that is out of range");

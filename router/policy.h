@@ -8,6 +8,7 @@
 //   p_correct[e]   mean[e] + score[e] + sum_s q_s * skill_gain[s, e], clipped to [0.01, 0.99]
 // All of it is ridge regression on the outcomes (router/learn/train.cpp). For people the decision
 // also tells skill_term = sum_s q_s * profile[s, e] (shrunken success rate per skill and expert).
+// Expected cost: sum_s q_s * skill_cost[s, e], likewise shrunken.
 //
 // File: "SKYPOLCY", u32 format, u32 features version, u64 payload bytes, payload, u64 XXH3-64 of
 // all before it. Little-endian. Written to PATH.tmp, synced, then renamed over PATH.
@@ -80,6 +81,7 @@ struct Policy {
   std::vector<float> skill_gain;  // [skills, experts]
   std::vector<float> profile;     // [skills, experts]
   std::vector<float> support;     // [skills, experts] effective outcomes
+  std::vector<float> skill_cost;  // [skills, experts] mean usd of a query, -1: not known
   std::vector<float> key_scale;   // [dim]
   Memory memory;
 

@@ -72,22 +72,19 @@ void put_weights(const Matrix& weight, const Vocabulary& vocabulary, Policy& pol
   policy.bag.assign(std::size_t{kBagRows} * policy.dim, 0);
   policy.bag_scale.assign(policy.dim, 0);
   for (Eigen::Index d = 0; d < weight.cols(); ++d) {
-    std::vector<float> value, size;
+    std::vector<float> value;
+    float largest = 1e-12f;
     for (std::size_t c = 0; c < vocabulary.row.size(); ++c) {
       value.push_back(std::sqrt(policy.mass[vocabulary.row[c]]) *
                       weight(static_cast<Eigen::Index>(c), d));
-      size.push_back(std::abs(value.back()));
+      largest = std::max(largest, std::abs(value.back()));
     }
-    if (size.empty()) continue;
-    // The step follows the 99.95th percentile: few clipped weights, no lost resolution.
-    const std::size_t at = std::min(
-        size.size() - 1, static_cast<std::size_t>(0.9995 * static_cast<double>(size.size())));
-    std::nth_element(size.begin(), size.begin() + static_cast<std::ptrdiff_t>(at), size.end());
-    const float step = std::max(size[at], 1e-12f) / 127;
+    // No clipping: the few largest weights decide most, and the rounding of the rest averages out.
+    const float step = largest / 127;
     policy.bag_scale[static_cast<std::size_t>(d)] = step;
     for (std::size_t c = 0; c < value.size(); ++c) {
       policy.bag[std::size_t{vocabulary.row[c]} * policy.dim + static_cast<std::size_t>(d)] =
-          static_cast<std::int8_t>(std::lrintf(std::clamp(value[c] / step, -127.f, 127.f)));
+          static_cast<std::int8_t>(std::lrintf(value[c] / step));
     }
   }
 }

@@ -157,7 +157,7 @@ PolicyMap make_policy_map(const Policy& policy, const PolicyMapOptions& options)
       const double rate = policy.profile[s * policy.experts.size() + e];
       const double outcomes = policy.support[s * policy.experts.size() + e];
       map.problem.value.push_back(rate);
-      map.problem.cost.push_back(std::max(0.F, policy.experts[e].cost_usd));
+      map.problem.cost.push_back(std::max(0.F, policy.skill_cost[s * policy.experts.size() + e]));
       map.sd.push_back(std::sqrt(rate * (1 - rate) / (outcomes + 1)));
     }
   }

@@ -13,8 +13,8 @@ struct Settings {
   float unseen_weight = 0.5f;       // of what training never saw, in ln(rows)
   int folds = 5;                    // for held-out predictions
   float skill_ridge = 1;            // penalty of the skill columns
-  float outcome_ridge = 16;         // penalty of the expert columns
-  float skill_input = 1;            // scale of the skill shares as inputs of the outcomes
+  float outcome_ridge = 12;         // penalty of the expert columns
+  float skill_input = .7f;          // scale of the skill shares as inputs of the outcomes
   int iterations = 25;              // of conjugate gradients at most
   float profile_prior = 20;         // outcomes that the prior of a cell weighs
   std::size_t memory_rows_max = 16'384;

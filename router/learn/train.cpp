@@ -123,6 +123,25 @@ void put_skills(const SkillHead& head, const OutcomeHead& outcomes, const Profil
   policy.skill_gain = flat(gain);
 }
 
+/// Mean costs by skill, drawn to the expert's mean where a skill has few rows. `target`
+/// [rows, skills]; the policy's last skill is `general`.
+void put_costs(const Matrix& target, const Table& table, float prior, Policy& policy) {
+  const std::size_t skills = policy.skills.size(), experts = policy.experts.size();
+  policy.skill_cost.assign(skills * experts, -1);
+  for (std::size_t e = 0; e < experts; ++e) {
+    if (policy.experts[e].cost_usd < 0) continue;
+    for (std::size_t s = 0; s < skills; ++s) {
+      double sum = double{prior} * policy.experts[e].cost_usd, weight = prior;
+      for (Eigen::Index r = 0; s + 1 < skills && r < target.rows(); ++r) {
+        const float cost = table.cost_usd(r, static_cast<Eigen::Index>(e));
+        const float share = target(r, static_cast<Eigen::Index>(s));
+        if (cost >= 0) sum += double{share} * cost, weight += share;
+      }
+      policy.skill_cost[s * experts + e] = static_cast<float>(sum / weight);
+    }
+  }
+}
+
 std::vector<Alarm> find_alarms(const Table& table, const Matrix& target,
                                const std::vector<std::string>& skills) {
   constexpr double kOutcomesMin = 20, kZ = -4;
@@ -227,6 +246,7 @@ TrainReport train(const TrainOptions& options, PolicyPtr* result) {
   policy->dim = static_cast<std::uint32_t>((columns + kLane - 1) / kLane * kLane);
   put_weights(fill_columns(outcomes.weight, head.weight, *policy), vocabulary, *policy);
   const Profile profile = fit_profile(target, table.score, settings.profile_prior);
+  put_costs(target, table, settings.profile_prior, *policy);
   put_skills(head, outcomes, profile, mean_known(table.score), *policy);
   put_memory(table, fill_columns(outcomes.score, head.score, *policy), predicted, settings,
              *policy);

@@ -20,7 +20,7 @@ double sweep_quality(int i) {
   if (i == 0) return 1;
   if (i == kSweep - 1) return 0;
   const double weight =
-      std::pow(10.0, -4 + 6.0 * (i - 1) / (kSweep - 3));  // price weights 1e-4 .. 1e2
+      std::pow(10.0, -3 + 4.5 * (i - 1) / (kSweep - 3));  // price weights 1e-3 .. 30
   return 1 / (1 + std::sqrt(weight));
 }
 

@@ -33,6 +33,7 @@ struct Desk {
     competence.p = {0.9F, 0.6F, 0.8F};
     competence.skill_term = competence.word_term = competence.p;
     competence.support = {40, 30, 20};
+    competence.cost_usd = {0.010F, 0.001F, 0.005F};
     competence.skills = {1, 0};
     pool.default_expert = 1;
   }

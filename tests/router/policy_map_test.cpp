@@ -24,6 +24,8 @@ Policy make_policy() {
   }
   policy.profile = {0.9F, 0.3F, 0.6F, 0.2F, 0.8F, 0.5F, 0.5F, 0.5F, 0.5F};
   policy.support = {300, 300, 300, 100, 100, 100, 1, 1, 1};
+  for (std::size_t s = 0; s < policy.skills.size(); ++s)
+    policy.skill_cost.insert(policy.skill_cost.end(), std::begin(cost), std::end(cost));
   return policy;
 }
 
