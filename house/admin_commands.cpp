@@ -290,6 +290,15 @@ void add_expert_commands(CLI::App& app, const DeskPtr& desk) {
       })
       ->add_option("name", desk->name)
       ->required();
+  add(*expert, desk, "check", "reach it, list its models, have it say one token",
+      [](Desk& d) {
+        const auto path = "/admin/experts/" + coded(d.name) + "/check";
+        const auto checked = document_of(d, ask(d, "POST", path));
+        if (checked.is_object() && !checked.value("good", false)) d.status = 1;
+        print(d, checked, print_document);
+      })
+      ->add_option("name", desk->name)
+      ->required();
   const auto add_change = [&](const char* name, const char* what, void (*run)(Desk&)) {
     auto* command = add(*expert, desk, name, what, run);
     command->add_option("name", desk->name)->required();

@@ -5,6 +5,7 @@
 #include <boost/asio/ip/address.hpp>
 #include <filesystem>
 
+#include "experts/check.h"
 #include "experts/native_metrics.h"
 #include "house/house.h"
 #include "http/room_metrics.h"
@@ -18,6 +19,7 @@ using Json = nlohmann::json;
 constexpr std::int64_t kTokensOutAssumed = 16'384;  // of a reply that nobody bounds
 constexpr std::int64_t kTokensOfTemplate = 1'024;   // that a server adds around the messages
 constexpr std::size_t kAdminConnectionsMax = 64;
+constexpr int kCheckMs = 10'000;  // for an expert to list its models, and again to answer
 
 std::vector<http::Model> list_models(House& house) {
   std::vector<http::Model> models;
@@ -109,6 +111,28 @@ Json status_of(const House& house, std::string_view name) {
           {"outcomes", std::move(outcomes)}};
 }
 
+/// Whether an expert, enabled or not, can be reached and answers.
+std::optional<Json> check(const House& house, const std::string& name) {
+  const auto config = house.ledger.config();
+  const auto found = std::find_if(config.experts.begin(), config.experts.end(),
+                                  [&](const auto& expert) { return expert.name == name; });
+  if (found == config.experts.end()) return std::nullopt;
+  if (found->kind == experts::Kind::native) {
+    const bool there = std::filesystem::exists(found->url);
+    return Json{{"object", "skillyard.check"}, {"good", there}, {"file", there}};
+  }
+  const auto checked = experts::check(*found, kCheckMs);
+  const auto& wanted = found->model.empty() ? found->name : found->model;
+  const auto& all = checked.models;
+  Json has_model;  // null: it does not say
+  if (checked.listed) has_model = std::find(all.begin(), all.end(), wanted) != all.end();
+  const bool good = checked.reply.outcome == experts::Outcome::ok;
+  return Json{{"object", "skillyard.check"},       {"good", good},
+              {"lists_models", checked.listed},    {"models", checked.models},
+              {"has_model", std::move(has_model)}, {"outcome", name_of(checked.reply.outcome)},
+              {"error", checked.reply.error},      {"total_us", checked.reply.timings.total_us}};
+}
+
 http::Edited edit(House& house, const http::Edit& wish) {
   auto edited = house.ledger.edit(wish);
   if (edited.verdict == http::Edited::Verdict::applied)
@@ -177,6 +201,8 @@ http::Doors make_admin_doors(House& house) {
   admin.edit = [&house](const http::Edit& wish) { return edit(house, wish); };
   admin.list = [&house](std::string_view kind) { return house.ledger.list(kind); };
   admin.status = [&house](std::string_view name) { return status_of(house, name); };
+  admin.workers = &house.workers;
+  admin.check = [&house](const std::string& name) { return check(house, name); };
   admin.config = [&house] { return house.ledger.show(); };
   admin.shapes = [] { return config::shapes(); };
   admin.versions = [&house](std::int64_t before, int limit) {

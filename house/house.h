@@ -19,6 +19,7 @@
 #include "http/doors.h"
 #include "http/keys.h"
 #include "http/records.h"
+#include "http/workers.h"
 #include "router/board.h"
 #include "router/pipeline.h"
 #include "store/admin_book.h"
@@ -66,6 +67,7 @@ class House {
   http::Records records;
   http::KeyDesk keys;
   http::AdminDoors admin;
+  http::Workers workers{1};
 
  private:
   std::function<void()> prepare(const config::Config& next);

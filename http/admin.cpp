@@ -4,6 +4,7 @@
 
 #include "http/admin_doors.h"
 #include "http/net_thread.h"
+#include "http/workers.h"
 
 namespace http {
 
@@ -129,6 +130,27 @@ void enable_expert(Session& session) {
 
 void disable_expert(Session& session) {
   change(session, Edit::Verb::disable);
+}
+
+boost::asio::awaitable<void> check_expert(Session& session) {
+  const AdminDoors& doors = doors_of(session);
+  std::optional<Json> checked;
+  std::string failure;
+  std::function<void()> job = [&] {
+    try {
+      checked = doors.check(session.argument());
+    } catch (const std::runtime_error& error) {
+      failure = error.what();
+    }
+  };
+  co_await doors.workers->run(std::move(job));
+  if (!failure.empty()) {
+    reply_problem(session, Fault::bad_resource, failure);
+  } else if (checked) {
+    reply_json(session, *checked);
+  } else {
+    reply_problem(session, Fault::no_such_row, "there is no experts/" + session.argument(), "name");
+  }
 }
 
 void show_config(Session& session) {

@@ -32,6 +32,7 @@ void remove_resource(Session& session);
 void release_resource(Session& session);
 void enable_expert(Session& session);
 void disable_expert(Session& session);
+boost::asio::awaitable<void> check_expert(Session& session);
 void show_config(Session& session);
 void list_versions(Session& session);
 void show_version(Session& session);

@@ -15,6 +15,7 @@
 namespace http {
 
 class KeyDesk;
+class Workers;
 
 /// A wish to change something. Kinds: `experts`, `pools`, `skills`, `policies`.
 struct Edit {
@@ -74,13 +75,17 @@ struct Shown {
 /// Called on the administrators' thread, and block on the disk.
 struct AdminDoors {
   AdminOptions options;
-  KeyDesk* keys = nullptr;   // outlives the listener
-  bool on_loopback = false;  // only this machine can reach the listener
-  std::string policies_dir;  // where uploaded policies are kept
+  KeyDesk* keys = nullptr;     // outlives the listener
+  Workers* workers = nullptr;  // outlives the listener
+  bool on_loopback = false;    // only this machine can reach the listener
+  std::string policies_dir;    // where uploaded policies are kept
 
   std::function<Edited(const Edit& edit)> edit;
   std::function<std::vector<Shown>(std::string_view kind)> list;
   std::function<nlohmann::json(std::string_view expert)> status;  // health and load, live
+  /// Asks the expert as an administrator may before clients do; blocks for seconds, on one of
+  /// `workers`. Nothing: there is no such expert.
+  std::function<std::optional<nlohmann::json>(const std::string& expert)> check;
   std::function<nlohmann::json()> config;
   std::function<nlohmann::json()> shapes;  // by kind, one document with every key and its default
   std::function<nlohmann::json(std::int64_t before, int limit)> versions;

@@ -3,11 +3,11 @@
 #pragma once
 
 #include <boost/asio/awaitable.hpp>
-#include <boost/asio/thread_pool.hpp>
 #include <functional>
 #include <memory>
 #include <string>
 
+#include "http/workers.h"
 #include "store/journal.h"
 #include "store/reader.h"
 
@@ -18,9 +18,6 @@ class Records {
   /// The journal outlives this object and has opened `path` before.
   Records(std::string path, store::Journal& journal);
 
-  /// Waits for the worker, which finishes what it was given.
-  ~Records();
-
   /// Runs `job` on the worker thread and resumes on the caller's when it has ended, so that it may
   /// use the caller's frame. Throws what the store throws.
   boost::asio::awaitable<void> ask(std::function<void(store::Reader&)> job);
@@ -28,12 +25,10 @@ class Records {
   store::Journal& journal() { return journal_; }
 
  private:
-  boost::asio::awaitable<void> run(std::function<void(store::Reader&)> job);
-
   const std::string path_;
   store::Journal& journal_;
   std::unique_ptr<store::Reader> reader_;  // the worker's own
-  boost::asio::thread_pool worker_{1};
+  Workers worker_{1};                      // last: finishes what it was given
 };
 
 }  // namespace http

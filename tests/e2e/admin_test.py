@@ -162,6 +162,24 @@ def test_secrets_are_masked_and_kept():
     upstream.shutdown()
 
 
+def test_an_expert_can_be_checked_before_clients_ask_it():
+    upstream, port, handler = faulty.serve()
+    with serving([echo(port, "one")]) as served:
+        served.admin("PUT", "/admin/experts/two", echo(port, "two", enabled=False))
+        status, _, body = served.admin("POST", "/admin/experts/two/check", {})
+        assert status == 200 and body["good"] and body["outcome"] == "ok", body
+        assert handler.bodies[-1]["max_tokens"] == 1 and handler.bodies[-1]["model"] == "echo", handler.bodies[-1]
+        served.admin("PUT", "/admin/experts/dead", {"name": "dead", "url": "http://127.0.0.1:1/v1"})
+        status, _, body = served.admin("POST", "/admin/experts/dead/check", {})
+        assert status == 200 and not body["good"] and body["outcome"] == "unreachable" and body["error"], body
+        served.admin("PUT", "/admin/experts/locked", echo(port, "locked", model="secret"))
+        status, _, body = served.admin("POST", "/admin/experts/locked/check", {})
+        assert body["outcome"] == "credentials", body
+        assert served.admin("GET", "/admin/experts/dead")[2]["status"]["outcomes"] == {}, "a check is no call of a client"
+        assert served.admin("POST", "/admin/experts/ghost/check", {})[0] == 404
+    upstream.shutdown()
+
+
 def make_key(served, key=None, **terms):
     status, _, made = served.admin("POST", "/admin/keys", terms, key=key)
     assert status == 201 and made["secret"].startswith("sk-sky-"), made
