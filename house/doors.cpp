@@ -198,6 +198,12 @@ http::Doors make_admin_doors(House& house) {
   admin.keys = &house.keys;
   admin.on_loopback = !bad && address.is_loopback();
   admin.policies_dir = (std::filesystem::path(house.config.data) / "policies").string();
+  admin.outcomes_dir = (std::filesystem::path(house.config.data) / "outcomes").string();
+  house.eval_book = std::make_unique<store::EvalBook>(house.config.store.path, unix_now_us());
+  house.evaluations = std::make_unique<router::EvalJobs>(*house.eval_book);
+  admin.eval_book = house.eval_book.get();
+  admin.evaluations = house.evaluations.get();
+  admin.policy = [&house] { return house.rules.current()->policy; };
   admin.edit = [&house](const http::Edit& wish) { return edit(house, wish); };
   admin.list = [&house](std::string_view kind) { return house.ledger.list(kind); };
   admin.status = [&house](std::string_view name) { return status_of(house, name); };

@@ -19,12 +19,6 @@ using Json = nlohmann::json;
 constexpr int kDiscoverMs = 800;  // how long a start waits for servers that nobody named
 constexpr std::chrono::seconds kSaveEvery{1};  // what keys spent; a kill -9 forgets that much
 
-std::int64_t unix_now_us() {
-  return std::chrono::duration_cast<std::chrono::microseconds>(
-             std::chrono::system_clock::now().time_since_epoch())
-      .count();
-}
-
 Json document_of(const Args& args) {
   Json document = Json::object();
   if (!args.listen.empty()) document["listen"] = args.listen;
@@ -86,6 +80,12 @@ std::shared_ptr<const experts::Roster> bridge_of(const experts::Roster& from,
 }
 
 }  // namespace
+
+std::int64_t unix_now_us() {
+  return std::chrono::duration_cast<std::chrono::microseconds>(
+             std::chrono::system_clock::now().time_since_epoch())
+      .count();
+}
 
 Settled settle(const Args& args, const char* log_level) {
   Settled settled;

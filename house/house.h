@@ -4,6 +4,7 @@
 
 #include <boost/asio/io_context.hpp>
 #include <condition_variable>
+#include <memory>
 #include <mutex>
 #include <stop_token>
 #include <string>
@@ -21,8 +22,10 @@
 #include "http/records.h"
 #include "http/workers.h"
 #include "router/board.h"
+#include "router/learn/eval_jobs.h"
 #include "router/pipeline.h"
 #include "store/admin_book.h"
+#include "store/eval_book.h"
 #include "store/journal.h"
 
 namespace house {
@@ -39,6 +42,8 @@ struct Settled {
   config::Config settings;
   config::Layers layers;
 };
+
+std::int64_t unix_now_us();
 
 /// Reads file and command line, sets the log's level (to `log_level` when that is not null), makes
 /// the folder of the database. Throws with every fault.
@@ -66,6 +71,9 @@ class House {
   store::Journal journal;
   http::Records records;
   http::KeyDesk keys;
+  // Only where administrators are served: a second process on the same data must not touch runs.
+  std::unique_ptr<store::EvalBook> eval_book;
+  std::unique_ptr<router::EvalJobs> evaluations;
   http::AdminDoors admin;
   http::Workers workers{1};
 

@@ -51,6 +51,16 @@ void show_key(Session& session);
 void rotate_key(Session& session);
 void revoke_key(Session& session);
 
+// http/eval_runs.cpp
+void list_outcomes(Session& session);
+void put_outcomes(Session& session);
+void remove_outcomes(Session& session);
+void start_eval(Session& session);
+void list_evals(Session& session);
+void show_eval(Session& session);
+void show_eval_page(Session& session);
+void cancel_eval(Session& session);
+
 // http/openapi.cpp
 void show_openapi(Session& session);
 /// The document, for the endpoints of both listeners.

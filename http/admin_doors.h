@@ -11,6 +11,15 @@
 #include <vector>
 
 #include "http/options.h"
+#include "router/policy.h"
+
+namespace router {
+class EvalJobs;
+}
+
+namespace store {
+class EvalBook;
+}
 
 namespace http {
 
@@ -75,10 +84,13 @@ struct Shown {
 /// Called on the administrators' thread, and block on the disk.
 struct AdminDoors {
   AdminOptions options;
-  KeyDesk* keys = nullptr;     // outlives the listener
-  Workers* workers = nullptr;  // outlives the listener
-  bool on_loopback = false;    // only this machine can reach the listener
-  std::string policies_dir;    // where uploaded policies are kept
+  KeyDesk* keys = nullptr;                  // outlives the listener
+  Workers* workers = nullptr;               // likewise
+  router::EvalJobs* evaluations = nullptr;  // likewise
+  store::EvalBook* eval_book = nullptr;     // likewise
+  bool on_loopback = false;                 // only this machine can reach the listener
+  std::string policies_dir;                 // where uploaded policies are kept
+  std::string outcomes_dir;                 // and uploaded outcome files
 
   std::function<Edited(const Edit& edit)> edit;
   std::function<std::vector<Shown>(std::string_view kind)> list;
@@ -86,6 +98,7 @@ struct AdminDoors {
   /// Asks the expert as an administrator may before clients do; blocks for seconds, on one of
   /// `workers`. Nothing: there is no such expert.
   std::function<std::optional<nlohmann::json>(const std::string& expert)> check;
+  std::function<router::PolicyPtr()> policy;  // that runs now
   std::function<nlohmann::json()> config;
   std::function<nlohmann::json()> shapes;  // by kind, one document with every key and its default
   std::function<nlohmann::json(std::int64_t before, int limit)> versions;

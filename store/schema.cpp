@@ -93,8 +93,8 @@ ALTER TABLE decisions ADD COLUMN confidence REAL NOT NULL DEFAULT 0;
 ALTER TABLE decisions ADD COLUMN changed INTEGER NOT NULL DEFAULT 0;
 )sql";
 
-// What administrators change (store/admin_book.h). `before` and `after` are what the database said of
-// a resource: NULL nothing (the file owns it), the JSON text `null` removed, else its document.
+// What administrators change (store/admin_book.h). `before` and `after` are what the database said
+// of a resource: NULL nothing (the file owns it), the JSON text `null` removed, else its document.
 // `*_seen` is what was in force, whoever owned it: for people.
 constexpr std::string_view kAdmin = R"sql(
 CREATE TABLE admin_versions(
@@ -143,7 +143,22 @@ CREATE TABLE key_spend(
 ) STRICT;
 )sql";
 
-constexpr std::array kMigrations = {kFirst, kPanels, kAdmin};
+// Evaluation runs (store/eval_book.h). 0: not yet.
+constexpr std::string_view kEvalRuns = R"sql(
+CREATE TABLE eval_runs(
+  id TEXT PRIMARY KEY,
+  status TEXT NOT NULL CHECK(status IN ('queued','running','done','failed','cancelled')),
+  created_us INTEGER NOT NULL,
+  started_us INTEGER NOT NULL,
+  finished_us INTEGER NOT NULL,
+  request TEXT NOT NULL,
+  error TEXT NOT NULL,
+  report TEXT NOT NULL,
+  html TEXT NOT NULL
+) STRICT;
+)sql";
+
+constexpr std::array kMigrations = {kFirst, kPanels, kAdmin, kEvalRuns};
 
 std::int64_t version_of(Db& db) {
   return db.integer("PRAGMA user_version");

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <atomic>
+#include <exception>
+#include <mutex>
 #include <thread>
 
 namespace router {
@@ -10,12 +12,22 @@ void parallel_for(std::size_t count, const std::function<void(std::size_t)>& wor
   const std::size_t threads =
       std::min<std::size_t>(count, std::max(1u, std::thread::hardware_concurrency()));
   std::atomic<std::size_t> next{0};
+  std::exception_ptr failure;
+  std::once_flag failed;
   auto run = [&] {
-    for (std::size_t i; (i = next.fetch_add(1)) < count;) work(i);
+    try {
+      for (std::size_t i; (i = next.fetch_add(1)) < count;) work(i);
+    } catch (...) {
+      next = count;
+      std::call_once(failed, [&] { failure = std::current_exception(); });
+    }
   };
-  std::vector<std::jthread> pool;
-  for (std::size_t t = 1; t < threads; ++t) pool.emplace_back(run);
-  run();
+  {
+    std::vector<std::jthread> pool;
+    for (std::size_t t = 1; t < threads; ++t) pool.emplace_back(run);
+    run();
+  }
+  if (failure) std::rethrow_exception(failure);
 }
 
 Sparse transpose(const Sparse& x) {

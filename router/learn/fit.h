@@ -21,7 +21,8 @@ struct Sparse {
   std::size_t rows() const { return start.size() - 1; }
 };
 
-/// Calls work(i) for i in [0, count) on the hardware's threads; each i on one thread only.
+/// Calls work(i) for i in [0, count) on the hardware's threads; each i on one thread only. When one
+/// of them throws, no further ones are begun and the first exception is thrown here.
 void parallel_for(std::size_t count, const std::function<void(std::size_t)>& work);
 
 Sparse transpose(const Sparse& x);

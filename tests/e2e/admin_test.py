@@ -192,7 +192,7 @@ def status_of(served, path, key, method, admin_side):
     if method in ("POST", "PUT", "PATCH"):
         body = {"model": "one", "messages": PING} if path.startswith("/v1/chat") or path == "/v1/route" else {}
     if admin_side:
-        kind = {"content_type": "application/octet-stream"} if (method, path) == ("PUT", "/admin/policies") else {}
+        kind = {"content_type": "application/octet-stream"} if method == "PUT" and path.startswith(("/admin/policies", "/eval/")) else {}
         return served.admin(method, path, body, key=key, **kind)[0]
     return served.ask(method, path, body, fields)[0]
 
@@ -212,7 +212,7 @@ def test_every_endpoint_asks_every_role_for_its_key():
         for pattern, methods in document["paths"].items():
             path = pattern.replace("{name}", "ghost").replace("{id}", "ghost").replace("{version}", "9")
             for method, operation in methods.items():
-                admin_side = pattern.startswith("/admin/")
+                admin_side = pattern.startswith(("/admin/", "/eval/"))
                 access = operation["x-skillyard-access"]
                 for key, role in ((None, None), ("sk-sky-" + "0" * 64, None), (gone["secret"], None), (expired, None),
                                   (client, "client"), (admin, "admin")):
