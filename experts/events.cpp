@@ -13,6 +13,18 @@ std::size_t find_byte(const std::string& text, char c, std::size_t begin, std::s
                           : static_cast<std::size_t>(static_cast<const char*>(found) - text.data());
 }
 
+/// Inside quotes it is a JSON string that means itself.
+bool is_plain(std::string_view text) {
+  unsigned char high = 0;
+  bool special = false;
+  for (const char c : text) {
+    const auto byte = static_cast<unsigned char>(c);
+    high |= byte;
+    special |= byte < 0x20 || c == '"' || c == '\\';
+  }
+  return !special && (high < 0x80 || simdjson::validate_utf8(text));
+}
+
 }  // namespace
 
 StreamState EventReader::read(std::string& pending, std::string& out) {
@@ -102,7 +114,30 @@ StreamState EventReader::dispatch(const std::string& pending, std::string& out) 
   return read_chunk(data, out);
 }
 
+bool EventReader::repeat_chunk(std::string_view json, std::string& out) {
+  const std::size_t around = before_.size() + after_.size();
+  if (around == 0 || json.size() < around) return false;
+  if (!json.starts_with(before_) || !json.ends_with(after_)) return false;
+  const std::string_view content = json.substr(before_.size(), json.size() - around);
+  if (!is_plain(content)) return false;
+  if (options_.text_wanted) reply_.text.append(content);
+  out.append(renamed_before_).append(json.substr(before_.size())).append("\n\n");
+  return true;
+}
+
+void EventReader::note_pattern(std::string_view json, const ReplyFacts& facts) {
+  const bool fits = facts.contents == 1 && facts.choices == 1 && facts.finished == 0 &&
+                    !facts.usage.known && facts.model_end > facts.model_begin &&
+                    facts.model_end <= facts.content_begin;
+  before_ = fits ? json.substr(0, facts.content_begin) : std::string_view();
+  after_ = fits ? json.substr(facts.content_end) : std::string_view();
+  if (!fits) return;
+  renamed_before_ = "data: ";
+  append_renamed(renamed_before_, before_, facts, options_.name_json);
+}
+
 StreamState EventReader::read_chunk(std::string_view json, std::string& out) {
+  if (repeat_chunk(json, out)) return StreamState::open;
   ReplyFacts facts = read_reply(parser_, json, options_.text_wanted ? &reply_.text : nullptr);
   if (!facts.valid) return StreamState::malformed;
   if (facts.error.present) {
@@ -119,6 +154,7 @@ StreamState EventReader::read_chunk(std::string_view json, std::string& out) {
   out.append("data: ");
   append_renamed(out, json, facts, options_.name_json);
   out.append("\n\n");
+  note_pattern(json, facts);
   return StreamState::open;
 }
 

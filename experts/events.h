@@ -52,6 +52,8 @@ class EventReader {
   void take_line(const std::string& pending, std::string_view line);
   StreamState dispatch(const std::string& pending, std::string& out);
   StreamState read_chunk(std::string_view json, std::string& out);
+  bool repeat_chunk(std::string_view json, std::string& out);
+  void note_pattern(std::string_view json, const ReplyFacts& facts);
 
   simdjson::ondemand::parser& parser_;
   const StreamOptions options_;
@@ -66,6 +68,11 @@ class EventReader {
   std::string joined_;    // all data lines, when there is more than one
   bool skip_lf_ = false;  // the last byte of the previous read was CR
   bool at_start_ = true;  // a byte order mark may come
+
+  // The last event around its content. Most events of a stream differ in nothing else: what was
+  // found out about the last one then holds for the next.
+  std::string before_, after_;  // empty: the last one is no pattern
+  std::string renamed_before_;  // as the client gets it
 
   std::int64_t finished_ = 0;  // choices that said why they ended
   std::int64_t index_max_ = 0;

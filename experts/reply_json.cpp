@@ -84,6 +84,11 @@ bool is_null(od::value& value) {
   return value.type().get(type) == SUCCESS && type == od::json_type::null;
 }
 
+bool is_object(od::value& value) {
+  od::json_type type;
+  return value.type().get(type) == SUCCESS && type == od::json_type::object;
+}
+
 error_code read_count(od::value value, std::int64_t& count) {
   od::number number;
   if (is_null(value)) return walk(value);
@@ -205,13 +210,22 @@ class ReplyReader {
       facts_.index_max = std::max(facts_.index_max, index);
       return ec;
     }
-    const bool wanted = first && content_ != nullptr;
-    if (wanted && (is(key, "message") || is(key, "delta")) && !is_null(value)) {
+    if (first && (is(key, "message") || is(key, "delta")) && is_object(value)) {
       return for_each_field(value, [this](od::raw_json_string name, od::value item) {
-        return is(name, "content") ? read_string(item, *content_) : walk(item);
+        return is(name, "content") ? read_content(item) : walk(item);
       });
     }
     return walk(value);
+  }
+
+  error_code read_content(od::value value) {
+    const std::string_view token = trimmed_token(value);
+    if (token.starts_with('"')) {
+      const bool only = ++facts_.contents == 1;
+      facts_.content_begin = only ? static_cast<std::size_t>(token.data() + 1 - text_.data()) : 0;
+      facts_.content_end = only ? facts_.content_begin + token.size() - 2 : 0;
+    }
+    return content_ == nullptr ? walk(value) : read_string(value, *content_);
   }
 
   std::string_view text_;

@@ -27,9 +27,12 @@ struct UpstreamError {
 
 /// What one JSON object, a completion or a chunk of one, says about itself.
 struct ReplyFacts {
-  bool valid = false;           // a JSON object of the agreed shape
-  std::size_t model_begin = 0;  // the top-level `model` value, as offsets into the text;
-  std::size_t model_end = 0;    // both 0: there is none
+  bool valid = false;             // a JSON object of the agreed shape
+  std::size_t model_begin = 0;    // the top-level `model` value, as offsets into the text;
+  std::size_t model_end = 0;      // both 0: there is none
+  std::size_t content_begin = 0;  // the content of choice 0, a string, as it is written, without
+  std::size_t content_end = 0;    // quotes; both 0: there is none, or more than one
+  int contents = 0;               // strings that claim to be it
   bool has_choices = false;
   std::size_t choices = 0;
   std::string_view
