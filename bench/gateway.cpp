@@ -5,7 +5,9 @@
 // machine.
 //
 //   bench_gateway [--service build/release/skillyard] [--connections 64] [--seconds 1] [--rounds 7]
-//   bench_gateway --instructions    user instructions a request, by valgrind (which must be there)
+//   bench_gateway --streams 8       that many connections stream 100 events a reply: cost an event
+//   bench_gateway --instructions    user instructions a request, by valgrind (which must be there);
+//                                   with --streams 8: an event
 //   bench_gateway --soak 100000     that many requests at 256 connections: memory and latency on
 //   the way
 //
@@ -43,6 +45,8 @@ namespace fs = std::filesystem;
 using Clock = std::chrono::steady_clock;
 
 constexpr int kExperts = 9;
+constexpr std::size_t kEvents = 100;  // of a streamed reply
+constexpr std::string_view kStreamEnd = "\r\n0\r\n\r\n";
 
 /// Three ports of this run: two benches at once should not meet.
 const auto kPorts = static_cast<std::uint16_t>(10'000 + 3 * (::getpid() % 7'000));
@@ -84,6 +88,39 @@ std::size_t end_of_message(std::string_view bytes) {
 
 // ---- the expert: answers every request with the same completion ---------------------------------
 
+std::string as_chunk(const std::string& bytes) {
+  char size[20];
+  std::snprintf(size, sizeof size, "%zx\r\n", bytes.size());
+  return size + bytes + "\r\n";
+}
+
+/// The head of a streamed reply, its events, its end: each is sent by itself.
+std::vector<std::string> make_stream() {
+  std::vector<std::string> pieces = {
+      "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"};
+  for (std::size_t i = 0; i < kEvents; ++i) {
+    pieces.push_back(as_chunk(
+        R"(data: {"id":"chatcmpl-0000000000000000000000001","object":"chat.completion.chunk",)"
+        R"("created":1760000000,"model":"m","system_fingerprint":"fp_0","choices":[{"index":0,)"
+        R"("delta":{"content":" word)" +
+        std::to_string(i) + R"("},"logprobs":null,"finish_reason":null}]})" + "\n\n"));
+  }
+  pieces.push_back(
+      as_chunk(R"(data: {"id":"c-1","object":"chat.completion.chunk","created":1,"model":"m",)"
+               R"("choices":[{"index":0,"delta":{},"finish_reason":"stop"}]})"
+               "\n\ndata: [DONE]\n\n"));
+  pieces.back().append("0\r\n\r\n");
+  return pieces;
+}
+
+void send_all(int fd, std::string_view bytes) {
+  while (!bytes.empty()) {
+    const ssize_t sent = ::send(fd, bytes.data(), bytes.size(), MSG_NOSIGNAL);
+    if (sent < 0) return;
+    bytes.remove_prefix(static_cast<std::size_t>(sent));
+  }
+}
+
 [[noreturn]] void serve_as_expert() {
   ::prctl(PR_SET_PDEATHSIG, SIGKILL);
   pin(0);
@@ -101,6 +138,7 @@ std::size_t end_of_message(std::string_view bytes) {
   const std::string reply =
       "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: " +
       std::to_string(body.size()) + "\r\n\r\n" + body;
+  const std::vector<std::string> stream = make_stream();
   const int poll = ::epoll_create1(0);
   epoll_event listening{.events = EPOLLIN, .data = {.fd = listener}};
   ::epoll_ctl(poll, EPOLL_CTL_ADD, listener, &listening);
@@ -126,8 +164,11 @@ std::size_t end_of_message(std::string_view bytes) {
       }
       std::string& text = unread[fd].append(bytes, static_cast<std::size_t>(got));
       while (const std::size_t end = end_of_message(text)) {
+        const bool streamed = text.substr(0, end).find("\"stream\":true") != std::string::npos;
         text.erase(0, end);
-        ::send(fd, reply.data(), reply.size(), MSG_NOSIGNAL);
+        if (!streamed) send_all(fd, reply);
+        if (streamed)
+          std::ranges::for_each(stream, [&](const auto& piece) { send_all(fd, piece); });
       }
     }
   }
@@ -222,12 +263,13 @@ std::string make_text(std::mt19937& chance, std::size_t bytes) {
   return text;
 }
 
-std::vector<std::string> make_requests() {
+std::vector<std::string> make_requests(bool streams) {
   std::mt19937 chance(3);
   std::vector<std::string> requests;
   for (int i = 0; i < 64; ++i) {
     const std::string body = R"({"model":"skillyard/auto","messages":[{"role":"user","content":")" +
-                             make_text(chance, 900) + R"("}],"temperature":0.2,"max_tokens":256})";
+                             make_text(chance, 900) + R"("}],"temperature":0.2,"max_tokens":256)" +
+                             (streams ? R"(,"stream":true})" : "}");
     requests.push_back(
         "POST /v1/chat/completions HTTP/1.1\r\nHost: bench\r\nContent-Type: application/json\r\n"
         "Content-Length: " +
@@ -236,10 +278,39 @@ std::vector<std::string> make_requests() {
   return requests;
 }
 
+bool is_whole(const std::string& answer, bool streams) {
+  return streams ? answer.ends_with(kStreamEnd) : end_of_message(answer) != 0;
+}
+
+/// The body of a chunked message; chunks may end anywhere inside an event.
+std::string joined_chunks(std::string_view message) {
+  std::string body;
+  std::size_t at = message.find("\r\n\r\n") + 4;
+  while (at < message.size()) {
+    const std::size_t size = std::strtoul(message.data() + at, nullptr, 16);
+    at = message.find("\r\n", at) + 2;
+    body.append(message.substr(at, size));
+    at += size + 2;
+  }
+  return body;
+}
+
+bool is_good(const std::string& answer, bool streams) {
+  if (!answer.starts_with("HTTP/1.1 200")) return false;
+  if (!streams) return answer.find("chat.completion") != std::string::npos;
+  const std::string body = joined_chunks(answer);
+  std::size_t events = 0;
+  for (auto at = body.find(" word"); at != body.npos; at = body.find(" word", at + 1)) ++events;
+  return events == kEvents && body.ends_with("data: [DONE]\n\n");
+}
+
 /// Each connection sends its next request when the answer to the last is there, until the time or
 /// the number of requests is over.
-Load run_load(std::uint16_t port, int connections, double seconds, std::size_t requests_max) {
-  static const std::vector<std::string> requests = make_requests();
+Load run_load(std::uint16_t port, int connections, double seconds, std::size_t requests_max,
+              bool streams = false) {
+  static const std::vector<std::string> plain = make_requests(false),
+                                        streamed = make_requests(true);
+  const std::vector<std::string>& requests = streams ? streamed : plain;
 
   struct Client {
     int fd;
@@ -276,10 +347,8 @@ Load run_load(std::uint16_t port, int connections, double seconds, std::size_t r
       const ssize_t got = ::recv(client.fd, bytes, sizeof bytes, 0);
       if (got <= 0) die("a connection was closed");
       client.answer.append(bytes, static_cast<std::size_t>(got));
-      if (end_of_message(client.answer) == 0) continue;
-      const bool ok = client.answer.starts_with("HTTP/1.1 200") &&
-                      client.answer.find("chat.completion") != std::string::npos;
-      ++(ok ? load.good : load.bad);
+      if (!is_whole(client.answer, streams)) continue;
+      ++(is_good(client.answer, streams) ? load.good : load.bad);
       const std::chrono::duration<double, std::micro> took = Clock::now() - client.sent;
       load.latency_us.push_back(took.count());
       if (goes_on()) {
@@ -300,6 +369,11 @@ struct Bench {
   fs::path service, folder;
   int connections = 64, rounds = 7;
   double seconds = 1;
+  bool streams = false;
+
+  double units() const { return streams ? kEvents : 1; }  // of a reply, what is counted
+
+  const char* unit() const { return streams ? "event" : "request"; }
 };
 
 /// A policy for nine experts, each better than the others at some of the words.
@@ -379,12 +453,13 @@ int compare(const Bench& bench, pid_t expert) {
   std::vector<Peer> peers = {{"expert asked directly", kExpertPort, expert}};
   if (const pid_t nginx = start_nginx(bench)) peers.push_back({"nginx", kNginxPort, nginx});
   peers.push_back({"skillyard", kServicePort, start_service(bench)});
-  for (Peer& peer : peers) run_load(peer.port, bench.connections, 0.3, ~0UL);
+  for (Peer& peer : peers) run_load(peer.port, bench.connections, 0.3, ~0UL, bench.streams);
   for (int round = 0; round < bench.rounds; ++round) {
     for (Peer& peer : peers) {
       const double before = cpu_us(peer.pid);
-      Load load = run_load(peer.port, bench.connections, bench.seconds, ~0UL);
-      peer.us.push_back((cpu_us(peer.pid) - before) / static_cast<double>(load.good));
+      Load load = run_load(peer.port, bench.connections, bench.seconds, ~0UL, bench.streams);
+      peer.us.push_back((cpu_us(peer.pid) - before) / static_cast<double>(load.good) /
+                        bench.units());
       peer.p50.push_back(load.percentile(0.5));
       peer.bad += load.bad;
     }
@@ -395,10 +470,10 @@ int compare(const Bench& bench, pid_t expert) {
   std::size_t bad = 0;
   for (Peer& peer : peers) {
     std::printf(
-        "%-22s %6.1f us CPU a request, %.2f times nginx's requests a CPU-second, "
+        "%-22s %6.2f us CPU per %s, %.2f times nginx's %ss a CPU-second, "
         "p50 %5.0f us, %5.1f MB, %zu bad\n",
-        peer.name, median(peer.us), median(peer.ratio), median(peer.p50), resident_mb(peer.pid),
-        peer.bad);
+        peer.name, median(peer.us), bench.unit(), median(peer.ratio), bench.unit(),
+        median(peer.p50), resident_mb(peer.pid), peer.bad);
     bad += peer.bad;
     if (peer.pid != expert) stop(peer.pid);
   }
@@ -411,7 +486,7 @@ double count_instructions(const Bench& bench, std::size_t requests) {
   const fs::path out = bench.folder / "callgrind.out";
   const pid_t pid = start_service(
       bench, {"valgrind", "--tool=callgrind", "--callgrind-out-file=" + out.string()});
-  run_load(kServicePort, bench.connections, 600, requests);
+  run_load(kServicePort, bench.connections, 600, requests, bench.streams);
   stop(pid);
   std::ifstream file(out);
   for (std::string line; std::getline(file, line);) {
@@ -421,9 +496,10 @@ double count_instructions(const Bench& bench, std::size_t requests) {
 }
 
 int count_per_request(const Bench& bench) {
-  const double few = count_instructions(bench, 1'000), many = count_instructions(bench, 5'000);
-  std::printf("%.0f user instructions a request (AVX2 paths: valgrind knows no AVX-512)\n",
-              (many - few) / 4'000);
+  const std::size_t some = bench.streams ? 100 : 1'000;
+  const double few = count_instructions(bench, some), many = count_instructions(bench, 5 * some);
+  std::printf("%.0f user instructions per %s (AVX2 paths: valgrind knows no AVX-512)\n",
+              (many - few) / static_cast<double>(4 * some) / bench.units(), bench.unit());
   return 0;
 }
 
@@ -457,6 +533,7 @@ int main(int argc, char** argv) {
     if (word == "--connections") bench.connections = std::atoi(value);
     if (word == "--seconds") bench.seconds = std::atof(value);
     if (word == "--rounds") bench.rounds = std::atoi(value);
+    if (word == "--streams") bench.streams = true, bench.connections = std::atoi(value);
     if (word == "--soak") soaked = std::strtoul(value, nullptr, 10);
   }
   if (smoke) bench.connections = 4, bench.rounds = 1, bench.seconds = 0.1;
