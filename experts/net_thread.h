@@ -26,6 +26,7 @@ struct NetThread {
   Sweep sweep;
   simdjson::ondemand::parser json;  // used between two suspensions, never across one
   std::minstd_rand chance;          // of the jitter
+  int exchanges = 0;                // over sockets, alive
   std::unique_ptr<CurlLoop> curl;   // made when the first expert needs it
 };
 

@@ -50,7 +50,7 @@ RemoteExpert::RemoteExpert(NetThread& thread, Entry entry)
           lead_of(entry_, ",\"stream\":true,\"stream_options\":{\"include_usage\":true},")) {
   const bool plain = !entry_.target->tls && entry_.options.proxy.empty();
   if (plain) {
-    connections_ = std::make_unique<Connections>(thread.io, thread.sweep, entry_, thread.limits);
+    connections_ = std::make_unique<Connections>(thread, entry_);
   } else if (!thread.curl) {
     thread.curl = std::make_unique<CurlLoop>(thread.io, thread.sweep);
   }

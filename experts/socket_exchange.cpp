@@ -135,19 +135,19 @@ SocketExchange::SocketExchange(Connections& home, const Request& request, bool s
       streamed_(streamed),
       total_due_(std::min(Clock::now() + milliseconds(home.entry_.options.timeouts.total_ms_max),
                           request.by)) {
-  ++home_.exchanges_;
+  ++home_.thread_.exchanges;
 }
 
 SocketExchange::~SocketExchange() {
-  --home_.exchanges_;
+  --home_.thread_.exchanges;
 }
 
 asio::awaitable<Got> SocketExchange::read(std::string& into) {
   const Timeouts& timeouts = home_.entry_.options.timeouts;
   if (!asked_) {
     write_head();
-    const bool crowded = home_.exchanges_ > kCrowd;
-    const auto loop = home_.io_.get_executor();
+    const bool crowded = home_.thread_.exchanges > kCrowd;
+    const auto loop = home_.thread_.io.get_executor();
     if (crowded) co_await asio::post(loop, asio::deferred);
     connection_ = home_.take(Clock::now());
     const bool sent = connection_ && send_now();
@@ -187,7 +187,7 @@ void SocketExchange::expire() {
 
 void SocketExchange::arm(int ms_max) {
   due = std::min(Clock::now() + milliseconds(ms_max), total_due_);
-  home_.sweep_.add(*this);
+  home_.thread_.sweep.add(*this);
 }
 
 void SocketExchange::disarm() {
@@ -201,7 +201,7 @@ asio::awaitable<bool> SocketExchange::resolve() {
   const Target& target = *home_.entry_.target;
   home_.endpoints_ = literal_address(target);
   if (home_.endpoints_.empty()) {
-    lookup_ = start_lookup(home_.io_, target);
+    lookup_ = start_lookup(home_.thread_.io, target);
     co_await lookup_->gate.async_wait(asio::as_tuple(asio::deferred));
     const std::shared_ptr<Lookup> lookup = std::move(lookup_);
     error_code ec = lookup->error;
@@ -213,7 +213,7 @@ asio::awaitable<bool> SocketExchange::resolve() {
     }
     home_.endpoints_ = lookup->endpoints;
   }
-  home_.endpoints_until_ = Clock::now() + milliseconds(home_.limits_.resolve_ms_kept);
+  home_.endpoints_until_ = Clock::now() + milliseconds(home_.thread_.limits.resolve_ms_kept);
   co_return true;
 }
 
@@ -224,7 +224,7 @@ asio::awaitable<bool> SocketExchange::connect() {
   const auto endpoints = home_.endpoints_;  // another exchange may renew them meanwhile
   error_code last = asio::error::host_not_found;
   for (const auto& endpoint : endpoints) {
-    connection_ = std::make_unique<Connection>(home_.io_);
+    connection_ = std::make_unique<Connection>(home_.thread_.io);
     const auto [ec] =
         co_await connection_->socket.async_connect(endpoint, asio::as_tuple(asio::deferred));
     last = ec;
@@ -351,7 +351,7 @@ std::optional<Got> SocketExchange::parse(std::string& into) {
 
 /// A 1xx response is over: the real one follows.
 bool SocketExchange::accept_informational() {
-  if (head.status == 101 || ++informational_ > home_.limits_.informational_max) {
+  if (head.status == 101 || ++informational_ > home_.thread_.limits.informational_max) {
     fail(Outcome::malformed, "bad HTTP response: unexpected " + std::to_string(head.status));
     return false;
   }
@@ -406,8 +406,8 @@ Got SocketExchange::fail(const error_code& ec, const std::string& doing) {
 
 // ---- Connections ------------------------------------------------------------------------------
 
-Connections::Connections(asio::io_context& io, Sweep& sweep, Entry entry, const PoolOptions& limits)
-    : io_(io), sweep_(sweep), entry_(std::move(entry)), limits_(limits) {}
+Connections::Connections(NetThread& thread, Entry entry)
+    : thread_(thread), entry_(std::move(entry)) {}
 
 std::unique_ptr<Exchange> Connections::start(const Request& request, bool streamed) {
   return std::make_unique<SocketExchange>(*this, request, streamed);
@@ -433,7 +433,7 @@ void Connections::keep(std::unique_ptr<Connection> connection) {
   }
   if (!is_linked()) {
     due = now + milliseconds(entry_.options.connection_idle_ms_max);
-    sweep_.add(*this);
+    thread_.sweep.add(*this);
   }
 }
 
@@ -445,7 +445,7 @@ void Connections::expire() {
                 [&](const auto& connection) { return connection->idle_since + limit <= now; });
   if (idle_.empty()) return;
   due = idle_.front()->idle_since + limit;
-  sweep_.add(*this);
+  thread_.sweep.add(*this);
 }
 
 }  // namespace experts

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "experts/exchange.h"
+#include "experts/net_thread.h"
 #include "experts/response_parser.h"
 #include "experts/roster.h"
 #include "experts/sweep.h"
@@ -40,7 +41,7 @@ struct Connection {
 /// the resolved addresses. Outlives its exchanges.
 class Connections final : private Waiting {
  public:
-  Connections(boost::asio::io_context& io, Sweep& sweep, Entry entry, const PoolOptions& limits);
+  Connections(NetThread& thread, Entry entry);
 
   std::unique_ptr<Exchange> start(const Request& request, bool streamed);
 
@@ -53,14 +54,11 @@ class Connections final : private Waiting {
   void keep(std::unique_ptr<Connection> connection);
   void expire() override;
 
-  boost::asio::io_context& io_;
-  Sweep& sweep_;
+  NetThread& thread_;
   const Entry entry_;
-  const PoolOptions& limits_;
   std::vector<std::unique_ptr<Connection>> idle_;  // oldest first
   std::vector<Endpoint> endpoints_;                // of the expert's host
   Clock::time_point endpoints_until_{};
-  int exchanges_ = 0;  // alive
 };
 
 }  // namespace experts
