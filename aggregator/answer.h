@@ -30,6 +30,8 @@ struct Answer {
   std::int64_t cost_microusd = 0;       // sum over the replies
   float confidence = 0;  // posterior probability that the answer is right; 0: not estimated
   std::string decision_id;
+  std::string retrieval;  // what the gate said and which sources were shown: a JSON object; empty:
+                          // nothing was considered
 
   // Of panels; empty or zero when a single expert was asked.
   std::string text;  // fused: the words that replace the chosen reply's; empty: its own

@@ -102,7 +102,7 @@ constexpr Attribute kAttributes[] = {
 struct Question {
   std::string text, evidence;  // the source of the passage that answers it; empty: none does
   double c0 = 0;
-  router::Probe probe;
+  router::SearchProbe probe;
   bool right[3] = {};  // with none, one, five passages
 };
 

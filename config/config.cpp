@@ -160,6 +160,24 @@ experts::ExpertOptions read_expert(Section& in) {
   return out;
 }
 
+void read_retrieval(Section& in, router::RetrievalOptions& out) {
+  in.read_choice("mode", out.mode, {"never", "off", "auto", "on"});
+  in.read("collections", out.collections);
+  double usd = out.value_microusd / 1e6;
+  in.read("value_usd", usd, 1e-6, 1e6);
+  out.value_microusd = usd * 1e6;
+  in.read("explore", out.explore, 0, 1);
+}
+
+void read_lookup(Section& in, Config& out) {
+  in.read("gate", out.gate);
+  in.read("threads", out.lookup.threads, 1, 64);
+  in.read("queue_max", out.lookup.queue_max, 1, 65'536);
+  auto wait_ms = out.lookup.wait_max.count();
+  in.read("wait_ms_max", wait_ms, 1, 60'000);
+  out.lookup.wait_max = std::chrono::milliseconds(wait_ms);
+}
+
 router::PoolOptions read_pool(Section& in) {
   router::PoolOptions out;
   in.read("name", out.name);
@@ -167,6 +185,7 @@ router::PoolOptions read_pool(Section& in) {
   in.read("default", out.default_expert);
   in.read("fallbacks_max", out.fallbacks_max, 0, 16);
   in.read("explore", out.explore, 0, 1);
+  in.object("retrieval", [&](Section& section) { read_retrieval(section, out.retrieval); });
   return out;
 }
 
@@ -297,6 +316,7 @@ Config read(const nlohmann::json& document, Faults& faults, nlohmann::json* show
   config.log_level = levels[level];
   in.object("http", [&](Section& section) { read_http(section, config.http); });
   in.object("store", [&](Section& section) { read_store(section, config.store); });
+  in.object("retrieval", [&](Section& section) { read_lookup(section, config); });
   in.objects("experts", [&](Section& section) { config.experts.push_back(read_expert(section)); });
   in.objects("skills", [&](Section& section) { config.skills.push_back(read_skill(section)); });
   in.objects("pools", [&](Section& section) { config.pools.push_back(read_pool(section)); });

@@ -11,6 +11,7 @@
 
 #include "experts/options.h"
 #include "http/options.h"
+#include "router/options.h"
 #include "router/pools.h"
 #include "store/options.h"
 
@@ -20,6 +21,9 @@ struct Config {
   http::Options http;
   http::AdminOptions admin;
   store::Options store;
+  router::LookupOptions lookup;
+  std::string
+      gate;  // file made by `skillyard learn-gate`; empty: gate.json beside the database, if any
   std::vector<experts::ExpertOptions> experts;
   std::vector<router::PoolOptions> pools;
   std::vector<router::SkillCard> skills;  // what the experts' declared skills mean

@@ -9,6 +9,8 @@
 #include "experts/native_metrics.h"
 #include "house/house.h"
 #include "http/room_metrics.h"
+#include "router/passage_search.h"
+#include "router/passages.h"
 
 namespace house {
 
@@ -40,8 +42,10 @@ std::string why_unready(House& house) {
 }
 
 /// No token is shorter than a byte, so the request's bytes bound its tokens.
-std::int64_t call_bound_microusd(const router::Query& query, const experts::ExpertOptions& expert) {
-  const auto in = static_cast<std::int64_t>(query.call.wire.size()) + kTokensOfTemplate;
+/// `passages`: what may be put before the question, in bytes.
+std::int64_t call_bound_microusd(const router::Query& query, const experts::ExpertOptions& expert,
+                                 std::int64_t passages) {
+  const auto in = static_cast<std::int64_t>(query.call.wire.size()) + kTokensOfTemplate + passages;
   auto out = query.needs.tokens_out_max;
   if (out == 0) out = expert.context_tokens > 0 ? expert.context_tokens : kTokensOutAssumed;
   const auto price_in = std::max(expert.prices.in, expert.prices.cached);
@@ -54,7 +58,11 @@ http::CostBound cost_bound(const House& house, const router::Query& query) {
   const auto rules = house.rules.current();
   const router::PoolOptions* pool = nullptr;
   for (const auto& one : rules->pools)
-    if (one.name == query.pool) pool = &one;
+    if (one.name == (query.expert.empty() ? std::string_view(query.pool) : "auto")) pool = &one;
+  const bool reads =
+      house.lookup.has_passages() && pool != nullptr &&
+      router::start_retrieval(pool->retrieval, query).rules.mode != router::RetrievalMode::never;
+  const std::int64_t passages = reads ? router::kFrameBytesMax : 0;
   for (const auto& entry : house.roster.current()->entries) {
     const auto& name = entry.options.name;
     const bool named = !query.expert.empty() && query.expert == name;
@@ -64,7 +72,7 @@ http::CostBound cost_bound(const House& house, const router::Query& query) {
          std::find(pool->experts.begin(), pool->experts.end(), name) != pool->experts.end());
     if (named || member)
       bound.call_microusd =
-          std::max(bound.call_microusd, call_bound_microusd(query, entry.options));
+          std::max(bound.call_microusd, call_bound_microusd(query, entry.options, passages));
   }
   const int k = query.knobs.k.value_or(1);
   bound.calls = k > 1 ? k + 1 : 1;  // a panel may ask one more, to read the answers
@@ -133,6 +141,17 @@ std::optional<Json> check(const House& house, const std::string& name) {
               {"error", checked.reply.error},      {"total_us", checked.reply.timings.total_us}};
 }
 
+void append_lookups(const router::Lookup& lookup, std::string& out) {
+  out.append("# TYPE skillyard_lookups_total counter\n");
+  const auto counts = lookup.counts();
+  for (std::size_t i = 0; i < counts.size(); ++i)
+    out.append("skillyard_lookups_total{outcome=\"")
+        .append(name_of(static_cast<router::LookupOutcome>(i)))
+        .append("\"} ")
+        .append(std::to_string(counts[i]))
+        .append("\n");
+}
+
 http::Edited edit(House& house, const http::Edit& wish) {
   auto edited = house.ledger.edit(wish);
   if (edited.verdict == http::Edited::Verdict::applied)
@@ -148,7 +167,7 @@ Rooms::Rooms(boost::asio::io_context& loop, House& house, int index)
            {.net_threads = house.config.http.net_threads,
             .seed = static_cast<std::uint64_t>(index) + 1},
            experts::make_native_maker(house.models)),
-      pipeline(pool, house.rules, house.journal) {}
+      pipeline(pool, house.rules, house.journal, &house.lookup) {}
 
 http::Doors make_doors(House& house, boost::asio::io_context& loop, int index) {
   const auto rooms = std::make_shared<Rooms>(loop, house, index);
@@ -172,6 +191,7 @@ http::Doors make_doors(House& house, boost::asio::io_context& loop, int index) {
   doors.metrics = [&house](std::string& out) {
     http::append_metrics(*house.roster.current(), out);
     http::append_metrics(house.journal.counts(), out);
+    append_lookups(house.lookup, out);
     experts::append_metrics(house.models, out);
     out.append("# TYPE skillyard_key_refusals_total counter\nskillyard_key_refusals_total ");
     out.append(std::to_string(house.keys.refusals())).append("\n");

@@ -8,6 +8,7 @@
 
 #include "experts/discover.h"
 #include "router/cards.h"
+#include "router/learn/gate_log.h"
 
 namespace house {
 
@@ -64,6 +65,19 @@ void tell_names(const router::Policy& policy, const experts::Roster& roster) {
   if (!unknown.empty()) spdlog::warn("in the pool, not in the policy (not routed to):{}", unknown);
 }
 
+router::LookupOptions lookup_of(const config::Config& config) {
+  router::LookupOptions options = config.lookup;
+  options.path = (fs::path(config.data) / "knowledge.sqlite").string();
+  return options;
+}
+
+/// The learned gate: the file that is named, or the one that lies beside the database.
+router::RetrievalModel gate_of(const config::Config& config) {
+  if (!config.gate.empty()) return router::load_gate(config.gate);
+  const auto usual = fs::path(config.data) / "gate.json";
+  return fs::exists(usual) ? router::load_gate(usual.string()) : router::RetrievalModel{};
+}
+
 void set_up_log(const std::string& level) {
   spdlog::set_pattern("%Y-%m-%dT%H:%M:%S.%e %^%l%$ %v");
   spdlog::set_level(spdlog::level::from_str(level == "warn" ? "warning" : level));
@@ -113,6 +127,8 @@ House::House(Settled from)
       roster(experts::make_roster(ledger.config().experts, nullptr)),
       rules(rules_of(ledger.config())),
       journal(config.store, [](std::string_view sentence) { spdlog::warn("log: {}", sentence); }),
+      lookup(lookup_of(config),
+             [](std::string_view sentence) { spdlog::warn("knowledge: {}", sentence); }),
       records(config.store.path, journal),
       keys(book, config.admin.require_key, unix_now_us()) {
   tell_names(*rules.current()->policy, *roster.current());
@@ -159,6 +175,7 @@ router::Rules House::rules_of(const config::Config& next) {
     made.policy = router::load_policy(next.policy);
   }
   policy_path_ = next.policy;
+  made.retrieval = gate_of(config);
   made.pools = next.pools;
   const auto is_auto = [](const auto& pool) { return pool.name == "auto"; };
   const auto found = std::find_if(made.pools.begin(), made.pools.end(), is_auto);

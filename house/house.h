@@ -23,6 +23,7 @@
 #include "http/workers.h"
 #include "router/board.h"
 #include "router/learn/eval_jobs.h"
+#include "router/lookup.h"
 #include "router/pipeline.h"
 #include "store/admin_book.h"
 #include "store/eval_book.h"
@@ -69,6 +70,7 @@ class House {
   experts::RosterBoard roster;
   router::RulesBoard rules;
   store::Journal journal;
+  router::Lookup lookup;
   http::Records records;
   http::KeyDesk keys;
   // Only where administrators are served: a second process on the same data must not touch runs.

@@ -8,6 +8,7 @@
 #include "http/records.h"
 #include "http/route_json.h"
 #include "http/routes.h"
+#include "router/gate_record.h"
 
 namespace http {
 
@@ -56,6 +57,13 @@ Json json_of(const store::CallRow& call) {
           {"vote", call.vote.empty() ? Json() : Json(call.vote)}};
 }
 
+/// What the gate did; null: it was not asked.
+Json retrieval_of(const store::Decision& row) {
+  if (row.gate.empty()) return {};
+  const Json json = Json::parse(row.gate, nullptr, false);
+  return json.is_object() ? json : Json();
+}
+
 Json json_of(const store::Stored& stored) {
   const store::Decision& row = stored.row;
   Json calls = Json::array();
@@ -84,6 +92,7 @@ Json json_of(const store::Stored& stored) {
                {"total_us", row.total_us},
                {"confidence", row.confidence},
                {"changed", row.changed},
+               {"retrieval", retrieval_of(row)},
                {"calls", std::move(calls)}};
   if (!stored.fault.empty()) json["damaged"] = stored.fault;
   return json;
@@ -253,8 +262,12 @@ asio::awaitable<void> explain_decision(Session& session) {
   read_model_name(row.model,
                   query);  // the knobs that stood in the name; refused names are not logged
   query.text = row.text;
-  const auto explanation = session.thread().doors().explain(query, *logged);
+  auto explanation = session.thread().doors().explain(query, *logged);
+  if (const auto record = router::decode_gate(row.gate)) {
+    for (auto& sentence : tell(*record)) explanation.sentences.push_back(std::move(sentence));
+  }
   Json body = {{"object", "skillyard.explanation"}, {"id", row.id}, {"route", json_of(*logged)}};
+  body["retrieval"] = retrieval_of(row);
   body["explanation"] = json_of(explanation);
   session.response().body = text_of(body);
 }

@@ -8,9 +8,9 @@
 #include <array>
 #include <vector>
 
+#include "experts/splice.h"
 #include "http/model_name.h"
 #include "http/openai_read.h"
-#include "http/splice.h"
 
 namespace http {
 
@@ -335,7 +335,7 @@ bool read_object(Reading& r, simdjson::dom::object object, std::string_view text
   std::uint64_t seen = 0;
   std::vector<std::string_view> unknown;
   std::size_t members = 0;
-  MemberWalk walk(text);
+  experts::MemberWalk walk(text);
   std::string& wire = r.call().wire;
   wire.reserve(text.size());
   for (const auto [key, value] : object) {

@@ -55,6 +55,7 @@ std::string explanation_of(const aggregator::Answer& answer, const router::Query
     append_reply(out, answer.replies[i], i < answer.votes.size() ? answer.votes[i] : "");
   }
   out.push_back(']');
+  if (!answer.retrieval.empty()) out.append(R"(,"retrieval":)").append(answer.retrieval);
   if (answer.replies.size() > 1) {
     out.append(R"(,"agreement":)");
     append_number(out, static_cast<double>(answer.agreement));

@@ -56,6 +56,37 @@ bool check_string(Reading& reading, std::string_view param, element value, std::
   return reading.fail_type(param, "at most " + std::to_string(bytes_max) + " bytes long");
 }
 
+namespace {
+
+constexpr std::size_t kCollectionsMax = 16;
+constexpr std::size_t kCollectionBytesMax = 64;
+
+bool read_retrieval(Reading& reading, element value) {
+  std::string_view mode;
+  auto& into = reading.query.knobs.retrieval;
+  const bool is_text = !value.get(mode);
+  if (is_text && mode == "off") into = router::RetrievalMode::never;
+  if (is_text && mode == "on") into = router::RetrievalMode::always;
+  if (is_text && mode == "auto") into = router::RetrievalMode::gated;
+  return into || reading.fail_type("skillyard.retrieval", "off, on or auto");
+}
+
+bool read_collections(Reading& reading, element value) {
+  constexpr std::string_view kWanted = "an array of 1 to 16 names of collections";
+  simdjson::dom::array list;
+  if (value.get(list) || list.size() == 0 || list.size() > kCollectionsMax)
+    return reading.fail_type("skillyard.collections", kWanted);
+  for (const element item : list) {
+    std::string_view name;
+    if (item.get(name) || name.empty() || name.size() > kCollectionBytesMax)
+      return reading.fail_type("skillyard.collections", kWanted);
+    reading.query.knobs.collections.emplace_back(name);
+  }
+  return true;
+}
+
+}  // namespace
+
 bool read_knobs(Reading& reading, std::string_view param, element value) {
   simdjson::dom::object object;
   if (value.get(object)) return reading.fail_type(param, "an object");
@@ -89,13 +120,17 @@ bool read_knobs(Reading& reading, std::string_view param, element value) {
                                  "choice, number, yes_no, date, list, json, code, short_text or "
                                  "free_text");
       }
+    } else if (key == "retrieval") {
+      if (!read_retrieval(reading, member)) return false;
+    } else if (key == "collections") {
+      if (!read_collections(reading, member)) return false;
     } else if (key == "explain") {
       if (!read_bool(reading, "skillyard.explain", member, knobs.explain)) return false;
     } else {
       return reading.fail(
           Fault::unknown_field, "skillyard." + std::string(key),
           "`skillyard` holds quality, max_cost_usd, max_latency_ms, k, answer_type, "
-          "pool and explain");
+          "pool, retrieval, collections and explain");
     }
   }
   return true;

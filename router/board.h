@@ -9,12 +9,14 @@
 
 #include "router/policy.h"
 #include "router/pools.h"
+#include "router/retrieval.h"
 
 namespace router {
 
 struct Rules {
   PolicyPtr policy;                // never null; Policy::empty() when nothing was learned yet
   std::vector<PoolOptions> pools;  // "auto" first
+  RetrievalModel retrieval;        // the guesses of its header, until some were learned
 };
 
 /// The one place where the current Rules hang. Any thread may publish or read.

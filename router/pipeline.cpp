@@ -8,6 +8,7 @@
 #include "router/guard.h"
 #include "router/panel.h"
 #include "router/seats.h"
+#include "router/splitmix.h"
 
 namespace router {
 
@@ -16,7 +17,8 @@ namespace {
 namespace asio = boost::asio;
 using experts::Clock;
 
-constexpr std::size_t kVoteBytesMax = 64;  // of a vote in the log
+constexpr std::size_t kVoteBytesMax = 64;        // of a vote in the log
+constexpr std::uint64_t kGateSalt = 0x67617465;  // the gate draws from a stream of its own
 
 std::int64_t us_since(Clock::time_point start) {
   return std::chrono::duration_cast<std::chrono::microseconds>(Clock::now() - start).count();
@@ -73,27 +75,39 @@ store::CallRow row_of(const experts::Reply& reply) {
 
 }  // namespace
 
-Pipeline::Pipeline(experts::Pool& pool, const RulesBoard& rules, store::Journal& journal)
-    : pool_(pool), board_(rules), journal_(journal) {}
+Pipeline::Pipeline(experts::Pool& pool, const RulesBoard& rules, store::Journal& journal,
+                   Lookup* lookup)
+    : pool_(pool), board_(rules), journal_(journal), lookup_(lookup) {}
 
 boost::asio::awaitable<aggregator::Answer> Pipeline::answer(const Query& query,
                                                             experts::Sink* sink) {
   const auto start = Clock::now();
   const Decided decided = decide_for(query);
   const auto names = names_of(decided.route, decided.desk->view, decided.desk->fallbacks_max);
+  Retrieved retrieved;
+  if (may_retrieve(query, decided)) {
+    const RetrievalTask task = task_of(query, decided);
+    if (task.rules.mode != RetrievalMode::never)
+      retrieved = co_await retrieve(*lookup_, query, task);
+  }
+  const experts::Call& call = retrieved.call ? *retrieved.call : query.call;
   aggregator::Answer answer;
-  if (decided.route.k <= 1) {
-    answer = co_await ask_in_turn(pool_, names, query.call, sink);
+  if (retrieved.cancelled) {
+    // Nobody is asked: nobody waits.
+  } else if (decided.route.k <= 1) {
+    answer = co_await ask_in_turn(pool_, names, call, sink);
   } else {
-    answer = co_await ask_panel(query, decided, names, sink);
+    answer = co_await ask_panel(query, decided, names, call, sink);
   }
   answer.decision_id = query.id;
+  answer.retrieval = std::move(retrieved.record);
   log(query, decided, answer, us_since(start));
   co_return answer;
 }
 
 asio::awaitable<aggregator::Answer> Pipeline::ask_panel(const Query& query, const Decided& decided,
                                                         const std::vector<std::string>& names,
+                                                        const experts::Call& call,
                                                         experts::Sink* sink) {
   const Desk& desk = *decided.desk;
   PanelTask task;
@@ -104,15 +118,47 @@ asio::awaitable<aggregator::Answer> Pipeline::ask_panel(const Query& query, cons
   const std::uint32_t seats = seats_of(*desk.policy, decided.route, question.type);
   aggregator::Answer answer;
   if (seats <= 1) {
-    answer = co_await ask_in_turn(pool_, names, query.call, sink);
+    answer = co_await ask_in_turn(pool_, names, call, sink);
     co_return answer;
   }
   task.plan = plan_panel(*desk.policy, desk.view, decided.route, seats, std::move(question));
   task.names = names;
   for (const PoolExpert& expert : desk.view.experts) task.everyone.push_back(expert.name);
   task.seed = query.seed;
-  answer = co_await ask_several(pool_, task, query.call, sink);
+  answer = co_await ask_several(pool_, task, call, sink);
   co_return answer;
+}
+
+/// The cheap question before task_of(), for the many queries that look nothing up.
+bool Pipeline::may_retrieve(const Query& query, const Decided& decided) const {
+  if (lookup_ == nullptr || decided.route.eligible() == 0) return false;
+  const auto mode = decided.desk->retrieval.mode;
+  const bool wanted =
+      query.knobs.retrieval || mode == PoolRetrieval::gated || mode == PoolRetrieval::on;
+  return wanted && lookup_->has_passages();
+}
+
+RetrievalTask Pipeline::task_of(const Query& query, const Decided& decided) {
+  const Desk& desk = *decided.desk;
+  const Route& route = decided.route;
+  RetrievalTask task = start_retrieval(desk.retrieval, query);
+  task.model = desk.retrieval_model;
+  const bool learned = !desk.policy->empty() && !desk.policy->declared;
+  const Candidate& first = route.candidates.front();
+  if (learned && route.reason != Reason::asked && first.p_correct > 0)
+    task.c0 = static_cast<double>(first.p_correct);
+  const std::uint32_t asked = std::max(1U, std::min(route.k, route.eligible()));
+  for (std::uint32_t i = 0; i < asked; ++i) {
+    const PoolExpert& expert = desk.view.experts[route.candidates[i].expert];
+    task.price_in_microusd += expert.price_in_microusd;
+    if (expert.context_tokens == 0) continue;
+    const auto& needs = query.needs;
+    task.tokens_free = std::min<std::int64_t>(
+        task.tokens_free, expert.context_tokens - needs.tokens_in_estimate - needs.tokens_out_max);
+  }
+  std::uint64_t state = query.seed ^ kGateSalt;
+  task.chance = draw_unit(state);
+  return task;
 }
 
 LoggedRoute Pipeline::route(const Query& query) {
@@ -188,6 +234,8 @@ std::shared_ptr<Pipeline::Desk> Pipeline::make_desk(const Rules& rules, const Po
   auto desk = std::make_shared<Desk>();
   desk->policy = rules.policy;
   desk->fallbacks_max = pool.fallbacks_max;
+  desk->retrieval = pool.retrieval;
+  desk->retrieval_model = rules.retrieval;
   desk->view.explore = pool.explore;
   for (const auto& expert : pool_.describe()) {
     const auto& options = *expert.options;
@@ -235,6 +283,7 @@ void Pipeline::log(const Query& query, const Decided& decided, const aggregator:
       [&](std::uint32_t expert) { return std::string_view(desk->view.experts[expert].name); },
       row.route);
   row.reason = name_of(route.reason);
+  row.gate = answer.retrieval;
   row.propensity = route.propensity;
   row.abstained = route.abstained;
   row.mode = aggregator::name_of(answer.mode);

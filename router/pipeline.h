@@ -19,6 +19,7 @@
 #include "router/decision.h"
 #include "router/explain.h"
 #include "router/features.h"
+#include "router/passage_search.h"
 #include "router/pool_view.h"
 #include "router/query.h"
 #include "store/journal.h"
@@ -27,8 +28,9 @@ namespace router {
 
 class Pipeline {
  public:
-  /// All of them outlive the Pipeline.
-  Pipeline(experts::Pool& pool, const RulesBoard& rules, store::Journal& journal);
+  /// All of them outlive the Pipeline. `lookup`: null where nothing can be looked up.
+  Pipeline(experts::Pool& pool, const RulesBoard& rules, store::Journal& journal,
+           Lookup* lookup = nullptr);
 
   /// Decides, asks, logs. `query` and `sink` outlive the coroutine; `sink` is used when
   /// query.call.stream. Never throws for what an expert can do wrong. Cancelled: the experts are
@@ -52,6 +54,8 @@ class Pipeline {
     PolicyPtr policy;
     PoolView view;
     int fallbacks_max = 0;
+    RetrievalOptions retrieval;
+    RetrievalModel retrieval_model;
   };
 
   struct Decided {
@@ -62,7 +66,10 @@ class Pipeline {
 
   boost::asio::awaitable<aggregator::Answer> ask_panel(const Query& query, const Decided& decided,
                                                        const std::vector<std::string>& names,
+                                                       const experts::Call& call,
                                                        experts::Sink* sink);
+  bool may_retrieve(const Query& query, const Decided& decided) const;
+  static RetrievalTask task_of(const Query& query, const Decided& decided);
   Decided decide_for(const Query& query);
   const Rules& current_rules();
   std::shared_ptr<Desk> desk_of(const Query& query);
@@ -74,6 +81,7 @@ class Pipeline {
   experts::Pool& pool_;
   const RulesBoard& board_;
   store::Journal& journal_;
+  Lookup* const lookup_;
   std::shared_ptr<const Rules> rules_;
   std::uint64_t rules_version_ = 0;
   std::uint64_t pool_version_ = 0;

@@ -5,6 +5,8 @@
 #include <string>
 #include <vector>
 
+#include "router/retrieval.h"
+
 namespace router {
 
 /// A skill as an administrator describes it, for routing before anything was learned.
@@ -15,6 +17,21 @@ struct SkillCard {
 
 inline constexpr std::size_t kSkillCardsMax = 127;
 
+/// Whether a pool's queries are shown passages of the knowledge.
+enum class PoolRetrieval : std::uint8_t {
+  never,  // not even where a request asks for it
+  off,    // only where a request asks for it
+  gated,  // where it is worth it, unless a request says otherwise
+  on,     // always, unless a request says otherwise
+};
+
+struct RetrievalOptions {
+  PoolRetrieval mode = PoolRetrieval::off;
+  std::vector<std::string> collections;  // that the pool's queries may reach; empty: all
+  double value_microusd = 10'000;        // RetrievalRules of the same names
+  double explore = 0.02;
+};
+
 struct PoolOptions {
   std::string name;  // `skillyard/<name>`; "auto" is always there and has every expert
   std::vector<std::string> experts;  // empty: every expert
@@ -22,6 +39,7 @@ struct PoolOptions {
   int fallbacks_max = 2;             // further experts that may be asked after one failed
   double explore = 0;  // share of the queries that go to a random eligible expert; the probability
                        // is logged, and `evaluate --log` needs it
+  RetrievalOptions retrieval;
 };
 
 }  // namespace router

@@ -4,9 +4,11 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "aggregator/canonical.h"
 #include "experts/call.h"
+#include "router/retrieval.h"
 
 namespace router {
 
@@ -18,6 +20,8 @@ struct Knobs {
   std::optional<int> k;                               // experts to ask at most, 1..8
   std::optional<aggregator::AnswerType> answer_type;  // of panels; not set: read from the question
   bool explain = false;                               // the reply carries the `skillyard` object
+  std::optional<RetrievalMode> retrieval;             // not set: as the pool says
+  std::vector<std::string> collections;               // to look into; empty: all that the pool may
 };
 
 /// What the request needs that not every expert can do.

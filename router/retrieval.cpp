@@ -13,12 +13,12 @@ double kappa_of(const RetrievalRules& rules, const RetrievalPrice& price) {
 }
 
 /// The passages of an arm can be shown: more were found than a smaller arm shows.
-bool is_open(std::size_t arm, const Probe& probe) {
+bool is_open(std::size_t arm, const SearchProbe& probe) {
   return probe.found > (arm == 0 ? 0 : kPassages[arm - 1]);
 }
 
 /// Index of the arm by mode and gain; -1: none.
-int best_arm(const RetrievalRules& rules, const Probe& probe, const RetrievalChoice& choice) {
+int best_arm(const RetrievalRules& rules, const SearchProbe& probe, const RetrievalChoice& choice) {
   int best = -1;
   double gain = 0;
   for (std::size_t arm = 0; arm < kPassages.size(); ++arm) {
@@ -32,7 +32,7 @@ int best_arm(const RetrievalRules& rules, const Probe& probe, const RetrievalCho
 }
 
 /// Draws evenly among the open arms and none, in the explored share of choices.
-int explore(const RetrievalRules& rules, const Probe& probe, int best, double chance,
+int explore(const RetrievalRules& rules, const SearchProbe& probe, int best, double chance,
             RetrievalChoice& choice) {
   int open = 0;
   while (open < std::ssize(kPassages) && is_open(static_cast<std::size_t>(open), probe)) ++open;
@@ -49,11 +49,11 @@ int explore(const RetrievalRules& rules, const Probe& probe, int best, double ch
 
 }  // namespace
 
-ProbeFeatures features_of(const Probe& probe) {
+ProbeFeatures features_of(const SearchProbe& probe) {
   return {1, probe.top, probe.margin, probe.covered};
 }
 
-double relevance(const RetrievalArm& arm, const Probe& probe) {
+double relevance(const RetrievalArm& arm, const SearchProbe& probe) {
   if (probe.found == 0) return 0;
   const ProbeFeatures features = features_of(probe);
   double sum = 0;
@@ -85,7 +85,8 @@ bool is_worth_searching(const RetrievalModel& model, const RetrievalRules& rules
 }
 
 RetrievalChoice choose_passages(const RetrievalModel& model, const RetrievalRules& rules, double c0,
-                                const Probe& probe, const RetrievalPrices& prices, double chance) {
+                                const SearchProbe& probe, const RetrievalPrices& prices,
+                                double chance) {
   RetrievalChoice choice;
   choice.c0 = std::clamp(c0, 0.0, 1.0);
   for (std::size_t i = 0; i < kPassages.size(); ++i) {

@@ -19,7 +19,7 @@
 namespace router {
 
 /// What a search says about what it found (store::Found has the numbers).
-struct Probe {
+struct SearchProbe {
   double top = 0;      // BM25 of the best passage over the most that the query can reach, 0..1
   double margin = 0;   // (best - second) / best; 1 when there is only one
   double covered = 0;  // share of the query's weight that the best passage holds, 0..1
@@ -29,7 +29,7 @@ struct Probe {
 inline constexpr std::array kPassages = {1, 5};  // the arms beside none
 using ProbeFeatures = std::array<double, 4>;     // 1, top, margin, covered
 
-ProbeFeatures features_of(const Probe& probe);
+ProbeFeatures features_of(const SearchProbe& probe);
 
 /// What is known about showing so many passages. Probabilities.
 struct RetrievalArm {
@@ -38,7 +38,7 @@ struct RetrievalArm {
   double spoils = 0;       // d
 };
 
-double relevance(const RetrievalArm& arm, const Probe& probe);
+double relevance(const RetrievalArm& arm, const SearchProbe& probe);
 
 /// Before anything was learned: a passage that holds nearly all words of a question is likely to
 /// hold its answer, and strangers do some harm. fit_retrieval() (router/learn/retrieval_fit.h)
@@ -77,7 +77,8 @@ struct ArmEstimate {
 };
 
 struct RetrievalChoice {
-  int passages = 0;       // 0, or an entry of kPassages; at most Probe::found will be there to show
+  int passages =
+      0;  // 0, or an entry of kPassages; at most SearchProbe::found will be there to show
   bool abstains = false;  // nobody should be asked
   bool explored = false;  // drawn, not judged best
   double propensity = 1;  // probability of these `passages` under the rules
@@ -96,6 +97,7 @@ bool is_worth_searching(const RetrievalModel& model, const RetrievalRules& rules
 
 /// `chance` is uniform in [0, 1): the only source of randomness. c0 outside of [0, 1] is clamped.
 RetrievalChoice choose_passages(const RetrievalModel& model, const RetrievalRules& rules, double c0,
-                                const Probe& probe, const RetrievalPrices& prices, double chance);
+                                const SearchProbe& probe, const RetrievalPrices& prices,
+                                double chance);
 
 }  // namespace router

@@ -44,7 +44,7 @@ bool clip(Decision& row, const Options& options) {
 }
 
 std::size_t bytes_of(const Decision& row) {
-  return sizeof(row) + row.id.size() + row.route.size() + row.text.size() +
+  return sizeof(row) + row.id.size() + row.route.size() + row.gate.size() + row.text.size() +
          row.calls.size() * sizeof(CallRow);
 }
 

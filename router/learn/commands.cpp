@@ -9,6 +9,7 @@
 #include <memory>
 
 #include "router/learn/gate_expression.h"
+#include "router/learn/gate_log.h"
 #include "router/learn/learn_log.h"
 #include "router/learn/log_value.h"
 #include "router/learn/probes.h"
@@ -140,6 +141,16 @@ void add_learn(CLI::App& app, int& status) {
   });
 }
 
+void add_learn_gate(CLI::App& app) {
+  auto options = std::make_shared<GateLearnOptions>();
+  auto* command = app.add_subcommand(
+      "learn-gate", "when passages help, from graded decisions of the log that saw some");
+  command->add_option("--log", options->log, "the service's database")->required();
+  command->add_option("--gate", options->gate, "the gate that serves now [the built-in guesses]");
+  command->add_option("--out", options->out, "gate.json beside the database is served")->required();
+  command->callback([options] { print(learn_gate(*options), std::cout); });
+}
+
 void add_probes(CLI::App& app, int& status) {
   struct ProbeArgs {
     std::string file, policy, json;
@@ -193,6 +204,7 @@ void add_commands(CLI::App& app, int& status) {
   add_policy_commands(app, status);
   add_probes(app, status);
   add_learn(app, status);
+  add_learn_gate(app);
 }
 
 }  // namespace router

@@ -1,4 +1,5 @@
-// The commands that need nothing but the router: train, evaluate, policy, probes, learn.
+// The commands that need nothing but the router: train, evaluate, policy, probes, learn,
+// learn-gate.
 #pragma once
 
 #include <string>

@@ -9,6 +9,7 @@
 #include <sstream>
 #include <stdexcept>
 
+#include "router/gate_record.h"
 #include "router/learn/log_rows.h"
 #include "router/learn/report.h"
 
@@ -44,6 +45,13 @@ bool knows(const Policy& policy, const std::string& expert) {
                      [&](const PolicyExpert& known) { return known.name == expert; });
 }
 
+/// What an expert knows alone is learned from answers that it gave alone.
+bool saw_passages(const store::Decision& row) {
+  if (row.gate.empty()) return false;
+  const auto record = decode_gate(row.gate);
+  return record && record->choice.passages > 0;
+}
+
 /// The graded decisions as an outcome file, in the order of their ids.
 std::string read_rows(const Policy& policy, const std::string& log, LearnReport& report) {
   store::Reader reader(log);
@@ -53,7 +61,7 @@ std::string read_rows(const Policy& policy, const std::string& log, LearnReport&
     const store::Decision& row = stored.row;
     const auto grade = grades.find(row.id);
     if (grade == grades.end() || grade->second.weight <= 0) return;
-    if (row.text.empty() || !knows(policy, row.expert)) {
+    if (row.text.empty() || !knows(policy, row.expert) || saw_passages(row)) {
       ++report.left_out;
       return;
     }
@@ -101,7 +109,7 @@ LearnReport learn_from_log(const LearnOptions& options) {
                              ": no decision can be learned from; they need feedback, their text "
                              "(store.keep_text) and an expert of the policy (" +
                              std::to_string(report.left_out) +
-                             " graded ones lack one of the last two)");
+                             " graded ones lack one of the last two, or saw passages)");
   if (!options.rows.empty()) write_file(options.rows, rows);
   const Scratch scratch(options.out);
   write_file(scratch.file(), rows);
@@ -130,7 +138,8 @@ LearnReport learn_from_log(const LearnOptions& options) {
 void print(const LearnReport& report, std::ostream& out) {
   out << report.graded << " graded decisions of the log became rows";
   if (report.left_out > 0)
-    out << " (" << report.left_out << " graded ones have no text, or an expert not in the policy)";
+    out << " (" << report.left_out
+        << " graded ones have no text, an expert not in the policy, or saw passages)";
   out << "; trained on " << report.trained.rows << " rows\n";
   print(report.diff, out);
   out << "\n"

@@ -30,7 +30,7 @@ struct LearnOptions {
 
 struct LearnReport {
   std::size_t graded = 0;    // decisions of the log that became rows
-  std::size_t left_out = 0;  // graded ones without text, or answered by an expert not in the policy
+  std::size_t left_out = 0;  // graded ones: no text, an unknown expert, or passages were shown
   TrainReport trained;
   PolicyDiff diff;
   bool promoted = false;

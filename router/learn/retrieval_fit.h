@@ -18,7 +18,7 @@ namespace router {
 
 struct RetrievalRow {
   double c0 = 0;  // as the gate saw it; where the same question was also asked alone, its score
-  Probe probe;
+  SearchProbe probe;
   int passages = 0;  // as chosen; rows with none teach nothing here
   double score = 0;  // 0..1
 };

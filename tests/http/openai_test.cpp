@@ -10,7 +10,6 @@
 #include "http/ids.h"
 #include "http/json_text.h"
 #include "http/model_name.h"
-#include "http/splice.h"
 
 namespace http {
 

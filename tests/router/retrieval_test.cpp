@@ -12,7 +12,6 @@ namespace {
 
 using router::choose_passages;
 using router::estimate_arm;
-using router::Probe;
 using router::RetrievalArm;
 using router::RetrievalChoice;
 using router::RetrievalMode;
@@ -20,9 +19,10 @@ using router::RetrievalModel;
 using router::RetrievalPrices;
 using router::RetrievalRow;
 using router::RetrievalRules;
+using router::SearchProbe;
 
-constexpr Probe kGood = {.top = 0.7, .margin = 0.3, .covered = 0.95, .found = 20};
-constexpr Probe kPoor = {.top = 0.2, .margin = 0.05, .covered = 0.1, .found = 20};
+constexpr SearchProbe kGood = {.top = 0.7, .margin = 0.3, .covered = 0.95, .found = 20};
+constexpr SearchProbe kPoor = {.top = 0.2, .margin = 0.05, .covered = 0.1, .found = 20};
 constexpr RetrievalPrices kPrices = {{{.microusd = 50}, {.microusd = 250}}};
 
 RetrievalRules quiet_rules() {
@@ -75,7 +75,7 @@ TEST(Retrieval, GainIsMonotoneInEveryArgument) {
 
 TEST(Retrieval, DefaultsLookUpWhatIsFoundWellAndNotKnown) {
   const RetrievalModel model;
-  const auto passages = [&](double c0, const Probe& probe) {
+  const auto passages = [&](double c0, const SearchProbe& probe) {
     return choose_passages(model, quiet_rules(), c0, probe, kPrices, 0.5).passages;
   };
   EXPECT_GT(passages(0.3, kGood), 0);
@@ -96,7 +96,7 @@ TEST(Retrieval, ModesPricesAndWhatWasFoundDecideTheArm) {
   rules.mode = RetrievalMode::gated;
   model.arms[1] = model.arms[0];
   model.arms[1].weight[0] += 2;  // five find what one misses
-  const Probe middling = {.top = 0.4, .margin = 0.1, .covered = 0.5, .found = 9};
+  const SearchProbe middling = {.top = 0.4, .margin = 0.1, .covered = 0.5, .found = 9};
   EXPECT_EQ(choose_passages(model, rules, 0.3, middling, kPrices, 0).passages, 5);
   const RetrievalPrices dear = {{{.microusd = 50}, {.microusd = 9'000}}};
   EXPECT_EQ(choose_passages(model, rules, 0.3, middling, dear, 0).passages, 1);
@@ -153,7 +153,7 @@ TEST(Retrieval, SkippedSearchesChangeNoChoice) {
         {{.microusd = 4'000 * any(chance)}, {.microusd = 8'000 * any(chance)}}};
     if (is_worth_searching(model, rules, c0, prices, drawn)) continue;
     ++skipped;
-    const Probe probe = {any(chance), any(chance), any(chance), 1 + i % 9};
+    const SearchProbe probe = {any(chance), any(chance), any(chance), 1 + i % 9};
     EXPECT_EQ(choose_passages(model, rules, c0, probe, prices, drawn).passages, 0);
   }
   EXPECT_GT(skipped, 200);
@@ -189,7 +189,7 @@ double gain_error(const RetrievalModel& model, const RetrievalModel& truth) {
   double sum = 0;
   constexpr int kPoints = 2'000;
   for (int i = 0; i < kPoints; ++i) {
-    const Probe probe = {any(chance), any(chance), any(chance), 10};
+    const SearchProbe probe = {any(chance), any(chance), any(chance), 10};
     const double c0 = any(chance);
     const std::size_t arm = i % 2;
     const auto gain = [&](const RetrievalModel& of) {

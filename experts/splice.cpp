@@ -1,6 +1,8 @@
-#include "http/splice.h"
+#include "experts/splice.h"
 
-namespace http {
+#include <algorithm>
+
+namespace experts {
 
 namespace {
 
@@ -67,4 +69,24 @@ std::string_view MemberWalk::next() {
   return text_.substr(begin, end - begin);
 }
 
-}  // namespace http
+std::string_view value_of(std::string_view member) {
+  const std::size_t colon = skip_spaces(member, skip_string(member, 0));
+  return member.substr(std::min(member.size(), skip_spaces(member, colon + 1)));
+}
+
+ElementWalk::ElementWalk(std::string_view array) : text_(array), at_(0) {
+  at_ = skip_spaces(text_, 0) + 1;  // behind the opening bracket
+}
+
+std::string_view ElementWalk::next() {
+  at_ = skip_spaces(text_, at_);
+  if (at_ >= text_.size() || text_[at_] == ']') return {};
+  const std::size_t begin = at_;
+  at_ = skip_value(text_, at_);
+  const std::size_t end = at_;
+  at_ = skip_spaces(text_, at_);
+  if (at_ < text_.size() && text_[at_] == ',') ++at_;
+  return text_.substr(begin, end - begin);
+}
+
+}  // namespace experts

@@ -1,4 +1,4 @@
-// Where the top-level members of a JSON object lie in its text.
+// Where the members of a JSON object and the elements of an array lie in their text.
 //
 // The text must already have been validated (the walk only looks for the ends of strings and
 // brackets); simdjson's document does not keep byte positions, and re-serialising a request would
@@ -8,7 +8,7 @@
 #include <cstddef>
 #include <string_view>
 
-namespace http {
+namespace experts {
 
 class MemberWalk {
  public:
@@ -24,4 +24,20 @@ class MemberWalk {
   std::size_t at_;
 };
 
-}  // namespace http
+/// The value of a member as MemberWalk gives it.
+std::string_view value_of(std::string_view member);
+
+class ElementWalk {
+ public:
+  /// `array` is a valid JSON array; it outlives the walk.
+  explicit ElementWalk(std::string_view array);
+
+  /// The next element as written; empty at the end.
+  std::string_view next();
+
+ private:
+  std::string_view text_;
+  std::size_t at_;
+};
+
+}  // namespace experts
