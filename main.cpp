@@ -12,6 +12,8 @@
 #include <optional>
 #include <random>
 
+#include "config/house/admin_commands.h"
+#include "config/house/house.h"
 #include "experts/moe/tools/bench.h"
 #include "experts/moe/tools/inspect.h"
 #include "experts/moe/tools/logits.h"
@@ -19,8 +21,6 @@
 #include "experts/moe/tools/synth.h"
 #include "experts/moe/tools/tokenize.h"
 #include "experts/moe/tools/trace.h"
-#include "house/admin_commands.h"
-#include "house/house.h"
 #include "http/ids.h"
 #include "http/openai.h"
 #include "http/route_json.h"

@@ -1,4 +1,4 @@
-#include "house/admin_commands.h"
+#include "config/house/admin_commands.h"
 
 #include <CLI/CLI.hpp>
 #include <chrono>

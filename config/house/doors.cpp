@@ -5,9 +5,9 @@
 #include <boost/asio/ip/address.hpp>
 #include <filesystem>
 
+#include "config/house/house.h"
 #include "experts/check.h"
 #include "experts/native_metrics.h"
-#include "house/house.h"
 #include "http/room_metrics.h"
 #include "router/passage_search.h"
 #include "router/passages.h"

@@ -1,4 +1,4 @@
-#include "house/house.h"
+#include "config/house/house.h"
 
 #include <spdlog/spdlog.h>
 
