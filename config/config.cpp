@@ -120,6 +120,16 @@ void read_native(Section& in, experts::NativeOptions& out) {
   in.read("expert_bytes_max", out.expert_bytes_max, 0, 1024 * kGiB);
 }
 
+void read_residency(Section& in, experts::ResidencyOptions& out) {
+  in.read("bytes_max", out.bytes_max, 1, 1024 * kGiB);
+  in.read("experts_max", out.experts_max, 1, 10'000);
+  in.read("wait_ms_max", out.wait_ms_max, 1, kDay);
+  in.read("min_resident_ms", out.min_resident_ms, 0, kDay);
+  in.read("queue_max", out.queue_max, 0, 1'000'000);
+  if (out.min_resident_ms > out.wait_ms_max)
+    in.fault("min_resident_ms", "must not be over wait_ms_max");
+}
+
 experts::ExpertOptions read_expert(Section& in) {
   experts::ExpertOptions out;
   in.read("name", out.name);
@@ -153,6 +163,11 @@ experts::ExpertOptions read_expert(Section& in) {
   in.object("native", [&](Section& section) { read_native(section, out.native); });
   in.read("reply_bytes_max", out.reply_bytes_max, 1024, kGiB);
   in.read("event_bytes_max", out.event_bytes_max, 1024, kGiB);
+  in.read("resident_bytes", out.resident_bytes, 0, 1024 * kGiB);
+  in.read("load_ms", out.load_ms, 1, kDay);
+  in.read("swap_group", out.swap_group);
+  if (out.kind == experts::Kind::native && !out.swap_group.empty())
+    in.fault("swap_group", "is of kind remote; native experts share `residency`");
   in.read("http2", out.http2);
   in.read("proxy", out.proxy);
   in.read("ca_file", out.ca_file);
@@ -317,6 +332,7 @@ Config read(const nlohmann::json& document, Faults& faults, nlohmann::json* show
   in.object("http", [&](Section& section) { read_http(section, config.http); });
   in.object("store", [&](Section& section) { read_store(section, config.store); });
   in.object("retrieval", [&](Section& section) { read_lookup(section, config); });
+  in.object("residency", [&](Section& section) { read_residency(section, config.residency); });
   in.objects("experts", [&](Section& section) { config.experts.push_back(read_expert(section)); });
   in.objects("skills", [&](Section& section) { config.skills.push_back(read_skill(section)); });
   in.objects("pools", [&](Section& section) { config.pools.push_back(read_pool(section)); });

@@ -25,6 +25,7 @@ struct Config {
   std::string
       gate;  // file made by `skillyard learn-gate`; empty: gate.json beside the database, if any
   std::vector<experts::ExpertOptions> experts;
+  experts::ResidencyOptions residency;
   std::vector<router::PoolOptions> pools;
   std::vector<router::SkillCard> skills;  // what the experts' declared skills mean
   std::string data = "";           // directory of the database; empty: the default_data_dir()

@@ -48,8 +48,10 @@ struct Call {
   /// `response_format` of type json_object or json_schema, as it stands in wire; empty: text.
   /// Native experts read it.
   std::string reply_format;
-  bool wire_only = false;  // has parts that only wire carries (images, tools): no native expert
-  std::string request_id;  // sent on as x-request-id
+  bool wire_only = false;   // has parts that only wire carries (images, tools): no native expert
+  bool batch = false;       // nobody waits at the other end: everybody else comes first
+  std::uint64_t panel = 0;  // the same for calls whose replies are wanted together; 0: alone
+  std::string request_id;   // sent on as x-request-id
   Clock::time_point deadline = Clock::time_point::max();
 };
 
@@ -83,6 +85,7 @@ struct Usage {
 /// Offsets from the start of the call, microseconds; -1: did not happen.
 struct Timings {
   std::int64_t queued_us = 0;
+  std::int64_t load_us = 0;  // of those: until the expert was in memory
   std::int64_t first_byte_us = -1;
   std::int64_t total_us = 0;
 };

@@ -6,6 +6,7 @@
 #include <atomic>
 #include <chrono>
 #include <exception>
+#include <filesystem>
 #include <utility>
 
 #include "experts/native_json.h"
@@ -126,6 +127,32 @@ void NativeModel::submit(moe::TextRequest request, std::shared_ptr<NativeLine> l
   wake_.notify_one();
 }
 
+void NativeModel::load(std::function<void(const std::string& error)> done) {
+  order([this, done = std::move(done)] {
+    const std::string error = loaded_ ? "" : open();
+    // The whole load is paid here, not page by page by the first requests.
+    const bool mapped = error.empty() && source_.options.expert_bytes_max == 0;
+    if (mapped) {
+      for (const auto& file : loaded_->model.gguf.files()) file.populate(0, file.bytes().size());
+    }
+    done(error);
+  });
+}
+
+void NativeModel::unload(std::function<void()> done) {
+  order([this, done = std::move(done)] {
+    close();
+    done();
+  });
+}
+
+void NativeModel::order(std::function<void()> what) {
+  const std::scoped_lock lock(mutex_);
+  if (!thread_.joinable()) thread_ = std::thread([this] { run(); });
+  orders_.push_back(std::move(what));
+  wake_.notify_one();
+}
+
 void NativeModel::stop() {
   const std::scoped_lock lock(mutex_);
   stopping_ = true;
@@ -148,24 +175,40 @@ bool NativeModel::is_gone() const {
 void NativeModel::run() {
   std::unique_lock lock(mutex_);
   for (;;) {
-    wake_.wait(lock, [this] { return stopping_ || !jobs_.empty(); });
+    wake_.wait(lock, [this] { return stopping_ || !jobs_.empty() || !orders_.empty(); });
     if (stopping_) break;
-    Job job = std::move(jobs_.front());
-    jobs_.pop_front();
-    lock.unlock();
-    serve(std::move(job));
+    if (!jobs_.empty()) {
+      Job job = std::move(jobs_.front());
+      jobs_.pop_front();
+      lock.unlock();
+      serve(std::move(job));
+    } else {
+      const auto what = std::move(orders_.front());
+      orders_.pop_front();
+      lock.unlock();
+      what();
+    }
     lock.lock();
   }
   jobs_.clear();
+  orders_.clear();
   lock.unlock();
-  unload();
+  close();
   lock.lock();
   gone_ = true;
 }
 
 void NativeModel::serve(Job job) {
   if (!job.line->is_open()) return;
-  if (!loaded_ && !load(job)) return;
+  if (!loaded_) {
+    if (const std::string error = open(); !error.empty()) {
+      job.line->end(unreachable(error));
+      const std::scoped_lock lock(mutex_);
+      for (const Job& other : jobs_) other.line->end(unreachable(error));
+      jobs_.clear();
+      return;
+    }
+  }
   Loaded* const loaded = loaded_.get();
   const auto line = job.line;
   const bool with_logprobs = job.request.sampling.logprobs_top >= 0;
@@ -202,35 +245,28 @@ void NativeModel::serve(Job job) {
   }
 }
 
-/// False: the reason went to everybody who waits.
-bool NativeModel::load(const Job& first) {
+/// Why the file cannot be served, or nothing.
+std::string NativeModel::open() {
   const Clock::time_point begin = Clock::now();
-  std::string error;
   try {
     loaded_ = std::make_unique<Loaded>(source_);
   } catch (const std::exception& fault) {
-    error = fault.what();
+    spdlog::error("native model {}: not loaded: {}", source_.file, fault.what());
+    const std::string why = fault.what();
+    return why.empty() ? "unknown" : why;
   }
-  if (error.empty()) {
-    const std::chrono::duration<double> took = Clock::now() - begin;
-    spdlog::info("native model {}: loaded in {:.2f} s, context {} tokens", source_.file,
-                 took.count(), loaded_->model.config.context);
-    if (const std::string& why = loaded_->text.template_error(); !why.empty()) {
-      spdlog::error("native model {}: it cannot chat: {}", source_.file, why);
-    }
-    const std::scoped_lock lock(mutex_);
-    shown_ = loaded_.get();
-    return true;
+  const std::chrono::duration<double> took = Clock::now() - begin;
+  spdlog::info("native model {}: loaded in {:.2f} s, context {} tokens", source_.file, took.count(),
+               loaded_->model.config.context);
+  if (const std::string& why = loaded_->text.template_error(); !why.empty()) {
+    spdlog::error("native model {}: it cannot chat: {}", source_.file, why);
   }
-  spdlog::error("native model {}: not loaded: {}", source_.file, error);
-  first.line->end(unreachable(error));
   const std::scoped_lock lock(mutex_);
-  for (const Job& job : jobs_) job.line->end(unreachable(error));
-  jobs_.clear();
-  return false;
+  shown_ = loaded_.get();
+  return "";
 }
 
-void NativeModel::unload() {
+void NativeModel::close() {
   if (!loaded_) return;
   {
     const std::scoped_lock lock(mutex_);
@@ -238,6 +274,12 @@ void NativeModel::unload() {
   }
   loaded_.reset();
   spdlog::info("native model {}: unloaded", source_.file);
+}
+
+std::int64_t NativeModels::bytes_of(const NativeSource& source) {
+  std::error_code fault;
+  const auto size = std::filesystem::file_size(source.file, fault);
+  return fault ? 0 : static_cast<std::int64_t>(size) + source.options.kv_bytes_max;
 }
 
 std::shared_ptr<NativeModel> NativeModels::find(const NativeSource& source) {

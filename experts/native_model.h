@@ -9,6 +9,7 @@
 
 #include <condition_variable>
 #include <deque>
+#include <functional>
 #include <list>
 #include <memory>
 #include <mutex>
@@ -56,6 +57,13 @@ class NativeModel {
   /// next request.
   void submit(moe::TextRequest request, std::shared_ptr<NativeLine> line);
 
+  /// Any thread, never waits; `done` is called on the model's thread, with why it failed or
+  /// nothing.
+  void load(std::function<void(const std::string& error)> done);
+
+  /// As load(). Ends what was submitted before; a later submit loads again.
+  void unload(std::function<void()> done);
+
   /// No further submit; every line of this model has closed. Unloads in the background.
   void stop();
   std::optional<NativeStatus> status() const;  // nullopt: not loaded
@@ -71,9 +79,10 @@ class NativeModel {
   };
 
   void run();
+  void order(std::function<void()> what);
   void serve(Job job);
-  bool load(const Job& first);
-  void unload();
+  std::string open();
+  void close();
 
   const NativeSource source_;
 
@@ -82,8 +91,9 @@ class NativeModel {
 
   mutable std::mutex mutex_;  // guards what follows
   std::condition_variable wake_;
-  const Loaded* shown_ = nullptr;  // loaded_, for status()
-  std::deque<Job> jobs_;           // no more than the Pool lets in
+  const Loaded* shown_ = nullptr;             // loaded_, for status()
+  std::deque<Job> jobs_;                      // no more than the Pool lets in
+  std::deque<std::function<void()>> orders_;  // loads and unloads: after the jobs
   bool stopping_ = false;
   bool gone_ = false;
   std::thread thread_;
@@ -96,6 +106,10 @@ class NativeModels {
   ~NativeModels() = default;  // waits until what was let go is unloaded
   NativeModels(const NativeModels&) = delete;
   NativeModels& operator=(const NativeModels&) = delete;
+
+  /// What a loaded model of `source` takes at most: the file and the keys and values. 0: no such
+  /// file.
+  static std::int64_t bytes_of(const NativeSource& source);
 
   /// The model of `source`, not loaded yet or shared. It is unloaded when the last pointer goes.
   std::shared_ptr<NativeModel> find(const NativeSource& source);

@@ -121,10 +121,15 @@ struct ExpertOptions {
   std::int64_t event_bytes_max = 1 << 20;   // of one server-sent event
   int connections_idle_max = 64;            // kept per net thread
   int connection_idle_ms_max = 30'000;      // kept that long
-  bool http2 = true;                        // offered over TLS
-  std::string proxy;    // `http://host:port`, `socks5h://host:port`; empty: none, whatever the
-                        // environment says
-  std::string ca_file;  // PEM bundle instead of the system's
+  std::int64_t resident_bytes = 0;          // memory it takes while loaded; native, 0: its file and
+                                            // kv_bytes_max
+  int load_ms = 1'000;                      // what a load takes; native: until one was timed
+  std::string swap_group;  // remote: of those with the same one its server holds one
+                           // at a time; empty: always there
+  bool http2 = true;       // offered over TLS
+  std::string proxy;       // `http://host:port`, `socks5h://host:port`; empty: none, whatever the
+                           // environment says
+  std::string ca_file;     // PEM bundle instead of the system's
   std::vector<std::pair<std::string, std::string>> headers;  // sent with every request
 
   bool operator==(const ExpertOptions&) const = default;

@@ -89,8 +89,11 @@ class Pool::Stay {
 };
 
 Pool::Pool(asio::io_context& io, const RosterBoard& board, const PoolOptions& options,
-           ExpertMaker maker)
-    : thread_(std::make_shared<NetThread>(io, options)), board_(board), maker_(std::move(maker)) {
+           ExpertMaker maker, ExpertWrapper wrapper)
+    : thread_(std::make_shared<NetThread>(io, options)),
+      board_(board),
+      maker_(std::move(maker)),
+      wrapper_(std::move(wrapper)) {
   refresh();
 }
 
@@ -114,6 +117,7 @@ void Pool::refresh() {
         throw std::runtime_error("expert `" + entry.options.name +
                                  "`: nobody can make its kind here");
       }
+      if (wrapper_) expert = wrapper_(*thread_, entry, std::move(expert));
       seat = std::make_shared<Seat>(entry, thread_, std::move(expert));
     }
     seats.push_back(std::move(seat));
@@ -148,6 +152,7 @@ const std::vector<ExpertView>& Pool::describe() {
     view.total_us = standing.total_us.load(kRelaxed);
     view.first_byte_us = standing.first_byte_us.load(kRelaxed);
     view.tokens_out = standing.tokens_out.load(kRelaxed);
+    view.load_wait_us = standing.load_wait_us.load(kRelaxed);
     if (view.breaker == BreakerState::open) check_health(seats_[i]);
   }
   return views_;
@@ -187,7 +192,7 @@ asio::awaitable<Reply> Pool::ask(std::string_view name, const Call& call, Sink* 
   }
   Stay stay(*seat, admission);
   reply = co_await seat->expert->ask(call, sink);
-  reply.timings.queued_us = queued_us;
+  reply.timings.queued_us += queued_us;
   reply.timings.total_us += queued_us;
   if (reply.timings.first_byte_us >= 0) reply.timings.first_byte_us += queued_us;
   settle(*seat, stay, call, reply);
@@ -234,7 +239,8 @@ void Pool::settle(Seat& seat, Stay& stay, const Call& call, Reply& reply) {
   reply.cost_microusd = cost_of(reply.usage, seat.entry.options.prices);
   count(standing, reply, call.stream);
   const bool own_deadline = reply.outcome == Outcome::timed_out && now >= call.deadline;
-  const bool says_nothing = reply.outcome == Outcome::cancelled || own_deadline;
+  const bool not_tried = reply.outcome == Outcome::overloaded && reply.attempts == 0;
+  const bool says_nothing = reply.outcome == Outcome::cancelled || own_deadline || not_tried;
   if (!says_nothing) stay.record(counts_as_failure(reply.outcome), now);
   if (reply.outcome == Outcome::limited && reply.retry_after_s > 0) {
     const auto until = now + std::chrono::seconds(std::min(reply.retry_after_s, 60));

@@ -29,16 +29,21 @@ struct ExpertView {
   std::int64_t total_us = 0;       // expected duration of a call; 0: not known yet
   std::int64_t first_byte_us = 0;  // expected, streamed; 0: not known yet
   std::int64_t tokens_out = 0;     // mean length of its replies; 0: not known yet
+  std::int64_t load_wait_us = 0;   // expected wait for it to be loaded; 0: it is in memory
 };
 
 /// Makes the experts that are not remote; the Pool is given one by whoever knows them.
 using ExpertMaker = std::function<std::unique_ptr<Expert>(NetThread& thread, const Entry& entry)>;
 
+/// Puts something in front of an expert that was made, or gives it back as it is.
+using ExpertWrapper = std::function<std::unique_ptr<Expert>(NetThread& thread, const Entry& entry,
+                                                            std::unique_ptr<Expert> expert)>;
+
 class Pool {
  public:
   /// `io` and `board` outlive the Pool; no call may be running when it is destroyed.
   Pool(boost::asio::io_context& io, const RosterBoard& board, const PoolOptions& options,
-       ExpertMaker maker = {});
+       ExpertMaker maker = {}, ExpertWrapper wrapper = {});
   ~Pool();
 
   Pool(const Pool&) = delete;
@@ -67,6 +72,7 @@ class Pool {
   const std::shared_ptr<NetThread> thread_;  // shared with the seats: a health check may outlive us
   const RosterBoard& board_;
   const ExpertMaker maker_;
+  const ExpertWrapper wrapper_;
   std::uint64_t version_ = 0;
   std::shared_ptr<const Roster> roster_;
   std::vector<std::shared_ptr<Seat>> seats_;  // as roster_->entries

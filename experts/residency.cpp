@@ -89,6 +89,14 @@ void Residency::remove(std::int64_t now, int expert, Actions& out) {
   step(now, out);
 }
 
+void Residency::restore(std::int64_t now, int expert, Actions& out) {
+  Slot& slot = slots_[static_cast<std::size_t>(expert)];
+  check(slot.known && slot.removed, "an expert was restored that had not been removed");
+  slot.removed = false;
+  if (slot.state == LoadState::draining && !slot.unloading) slot.state = LoadState::resident;
+  step(now, out);
+}
+
 std::uint64_t Residency::arrive(std::int64_t now, const Arrival& arrival, Actions& out) {
   Slot& slot = slots_[static_cast<std::size_t>(arrival.expert)];
   check(slot.known, "a request for an expert that is gone");
@@ -206,8 +214,10 @@ void Residency::loaded(std::int64_t now, int expert, bool ok, Actions& out) {
   slot.since = now;
   if (ok) {
     slot.failures = 0;
-    slot.spec.load_us = slot.timed ? (slot.spec.load_us + took) / 2 : took;
-    slot.timed = true;
+    if (slot.spec.load_timed) {
+      slot.spec.load_us = slot.timed ? (slot.spec.load_us + took) / 2 : took;
+      slot.timed = true;
+    }
     slot.state = slot.removed ? LoadState::draining : LoadState::resident;
     serve(now, expert, out);
   } else {

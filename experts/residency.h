@@ -34,6 +34,7 @@ struct ResidentSpec {
   std::int64_t load_us = 1'000'000;
   int concurrency_max = 64;  // dispatched and not finished
   int queue_max = 1024;      // waiting; more are refused
+  bool load_timed = true;    // false: loaded() comes at once, `load_us` is what it will cost
 };
 
 enum class LoadState : std::uint8_t { unloaded, loading, resident, draining };
@@ -84,11 +85,17 @@ class Residency {
  public:
   explicit Residency(const ResidencyOptions& options);
 
+  /// Whether the index names an expert: not after remove() and its unload.
+  bool knows(int expert) const { return slots_[static_cast<std::size_t>(expert)].known; }
+
   /// The index that names it from now on; indices of experts that are gone are used again.
   int add(const ResidentSpec& spec);
 
   /// Refuses what waits; unloads when what runs has finished.
   void remove(std::int64_t now, int expert, Actions& out);
+
+  /// As if remove() had not been: for an expert that is wanted again before it was out.
+  void restore(std::int64_t now, int expert, Actions& out);
 
   /// A new request; its action may be among `out` already. Never 0.
   std::uint64_t arrive(std::int64_t now, const Arrival& arrival, Actions& out);

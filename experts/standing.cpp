@@ -34,9 +34,13 @@ void count(Standing& standing, const Reply& reply, bool streamed) {
     add(standing.cost_microusd, reply.cost_microusd);
   }
   if (reply.outcome != Outcome::ok) return;
-  mix_in(standing.total_us, std::max<std::int64_t>(reply.timings.total_us, 1));
+  // Waiting for a load is not the expert's pace: load_wait_us tells of it when it is to be
+  // expected.
+  const std::int64_t loading_us = reply.timings.load_us;
+  mix_in(standing.total_us, std::max<std::int64_t>(reply.timings.total_us - loading_us, 1));
   if (streamed && reply.timings.first_byte_us > 0) {
-    mix_in(standing.first_byte_us, reply.timings.first_byte_us);
+    mix_in(standing.first_byte_us,
+           std::max<std::int64_t>(reply.timings.first_byte_us - loading_us, 1));
   }
   if (reply.usage.known) mix_in(standing.tokens_out, reply.usage.completion_tokens);
 }

@@ -27,6 +27,11 @@ struct alignas(64) Standing {
   std::atomic<std::int32_t> inflight{0};
   std::atomic<std::int32_t> queued{0};
 
+  // Where not all experts fit in memory (residents.h); kAlwaysThere elsewhere.
+  static constexpr std::uint8_t kAlwaysThere = 255;
+  std::atomic<std::uint8_t> load_state{kAlwaysThere};  // LoadState
+  std::atomic<std::int64_t> load_wait_us{0};           // expected, of a call that would come now
+
   // Exponentially weighted means over the last 16 or so good calls; 0: none yet.
   std::atomic<std::int64_t> first_byte_us{0};  // streamed calls
   std::atomic<std::int64_t> total_us{0};       // all calls

@@ -23,10 +23,13 @@ bool may_see(const Session& session, const Model& model) {
 }
 
 Json json_of(const Model& model) {
-  return {{"id", model.id},
-          {"object", "model"},
-          {"created", model.created_s},
-          {"owned_by", model.owned_by}};
+  Json json = {{"id", model.id},
+               {"object", "model"},
+               {"created", model.created_s},
+               {"owned_by", model.owned_by}};
+  if (!model.state.empty())
+    json["skillyard"] = {{"state", model.state}, {"load_wait_ms", model.load_wait_ms}};
+  return json;
 }
 
 }  // namespace

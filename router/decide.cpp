@@ -11,7 +11,8 @@ namespace {
 
 constexpr float kTokensOutExpected = 256;
 constexpr std::uint32_t kTokensInTypical = 256;
-constexpr float kInterval = 1.645f;  // two-sided 90% of a normal
+constexpr float kLoadWaitMs = 10'000;  // to wait so long for a load weighs like a full load
+constexpr float kInterval = 1.645f;    // two-sided 90% of a normal
 
 std::uint32_t wanted_capabilities(const Needs& needs) {
   std::uint32_t wanted = 0;
@@ -36,7 +37,7 @@ Bar find_bar(const Query& query, const PoolExpert& expert, float cost) {
   if (query.knobs.cost_microusd_max && cost > static_cast<float>(*query.knobs.cost_microusd_max))
     return Bar::cost;
   if (query.knobs.latency_ms_max &&
-      expert.latency_ms > static_cast<float>(*query.knobs.latency_ms_max)) {
+      expert.latency_ms + expert.load_wait_ms > static_cast<float>(*query.knobs.latency_ms_max)) {
     return Bar::latency;
   }
   return Bar::none;
@@ -139,8 +140,9 @@ void weigh_utility(const Query& query, const Policy& policy, const PoolView& poo
     const PoolExpert& expert = pool.experts[c.expert];
     double value = c.p_correct;
     if (fallback && &c != fallback) value = guarded_value(pool, expert, value, fallback->p_correct);
-    c.utility = static_cast<float>(value - pool.load_penalty * expert.load -
-                                   price_weight * c.cost_microusd);
+    const double load = expert.load + std::min(1.0F, expert.load_wait_ms / kLoadWaitMs);
+    c.utility =
+        static_cast<float>(value - pool.load_penalty * load - price_weight * c.cost_microusd);
   }
 }
 

@@ -109,6 +109,7 @@ boost::asio::awaitable<aggregator::Answer> ask_several(experts::Pool& pool, cons
   experts::Call vote = call;
   vote.stream = false;
   vote.text_wanted = true;
+  vote.panel = task.seed | 1;
   aggregator::Aggregation panel(task.plan);
   co_await ask_in_waves(pool, names, vote, panel);
   const auto state = co_await boost::asio::this_coro::cancellation_state;

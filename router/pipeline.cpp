@@ -262,6 +262,7 @@ void Pipeline::refresh(Desk& desk, const std::vector<experts::ExpertView>& now) 
     expert.latency_ms = static_cast<float>(now[i].total_us) / 1000.0F;
     expert.load = static_cast<float>(now[i].inflight + now[i].queued) /
                   static_cast<float>(std::max(1, now[i].options->concurrency_max));
+    expert.load_wait_ms = static_cast<float>(now[i].load_wait_us) / 1000.0F;
   }
 }
 

@@ -29,6 +29,7 @@ struct PoolExpert {
   bool member = true;                 // of the pool that the query names
   float latency_ms = 0;               // expected; 0: not known
   float load = 0;                     // share of its concurrency in use, 0..1
+  float load_wait_ms = 0;             // expected until it is in memory; 0: it is there
   std::vector<std::uint32_t> skills;  // declared, indices into the policy made of the cards
   std::int32_t policy_expert = -1;    // index into Policy::experts; -1: absent from it
 
@@ -41,7 +42,7 @@ struct PoolView {
   std::uint32_t default_expert = 0;  // kept when nothing better is known; index into experts
   double quality = 1;                // where the query does not say: 1 = best, 0 = cheapest
   double value_microusd = 0;         // what a right answer is worth; 0: only quality weighs price
-  double load_penalty = 0.02;        // utility lost at load 1
+  double load_penalty = 0.02;        // utility lost at load 1, and at a load_wait_ms of ten seconds
   double explore = 0;                // probability of a random eligible expert, logged
   bool guarded = false;              // bind() found no gain that can be trusted: default only
   float gain_mean = 0, gain_lo = 0;  // held-out gain over the default expert that the guard saw

@@ -26,8 +26,15 @@ constexpr int kCheckMs = 10'000;  // for an expert to list its models, and again
 std::vector<http::Model> list_models(House& house) {
   std::vector<http::Model> models;
   const auto roster = house.roster.current();
-  for (const auto& entry : roster->entries)
-    models.push_back({.id = entry.options.name, .owned_by = "expert"});
+  for (const auto& entry : roster->entries) {
+    http::Model model = {.id = entry.options.name, .owned_by = "expert"};
+    const auto state = entry.standing->load_state.load(std::memory_order_relaxed);
+    if (state != experts::Standing::kAlwaysThere) {
+      model.state = experts::name_of(static_cast<experts::LoadState>(state));
+      model.load_wait_ms = entry.standing->load_wait_us.load(std::memory_order_relaxed) / 1000;
+    }
+    models.push_back(std::move(model));
+  }
   for (const auto& pool : house.rules.current()->pools)
     models.push_back({.id = "skillyard/" + pool.name, .owned_by = "skillyard"});
   return models;
@@ -166,7 +173,7 @@ Rooms::Rooms(boost::asio::io_context& loop, House& house, int index)
     : pool(loop, house.roster,
            {.net_threads = house.config.http.net_threads,
             .seed = static_cast<std::uint64_t>(index) + 1},
-           experts::make_native_maker(house.models)),
+           experts::make_native_maker(house.models), house.residents.wrapper()),
       pipeline(pool, house.rules, house.journal, &house.lookup) {}
 
 http::Doors make_doors(House& house, boost::asio::io_context& loop, int index) {
@@ -193,6 +200,7 @@ http::Doors make_doors(House& house, boost::asio::io_context& loop, int index) {
     http::append_metrics(house.journal.counts(), out);
     append_lookups(house.lookup, out);
     experts::append_metrics(house.models, out);
+    experts::append_metrics(house.residents, out);
     out.append("# TYPE skillyard_key_refusals_total counter\nskillyard_key_refusals_total ");
     out.append(std::to_string(house.keys.refusals())).append("\n");
   };

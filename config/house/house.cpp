@@ -124,6 +124,7 @@ House::House(Settled from)
     : config(std::move(from.settings)),
       book(config.store.path),
       ledger((discover(from.layers, config, book), std::move(from.layers)), book),
+      residents(config.residency, models),
       roster(experts::make_roster(ledger.config().experts, nullptr)),
       rules(rules_of(ledger.config())),
       journal(config.store, [](std::string_view sentence) { spdlog::warn("log: {}", sentence); }),

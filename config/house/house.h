@@ -15,6 +15,7 @@
 #include "config/ledger.h"
 #include "experts/native.h"
 #include "experts/pool.h"
+#include "experts/residents.h"
 #include "experts/roster.h"
 #include "http/admin_doors.h"
 #include "http/doors.h"
@@ -67,6 +68,7 @@ class House {
   store::AdminBook book;
   config::Ledger ledger;
   experts::NativeModels models;
+  experts::Residents residents;
   experts::RosterBoard roster;
   router::RulesBoard rules;
   store::Journal journal;
