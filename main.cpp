@@ -21,6 +21,8 @@
 #include "experts/moe/tools/synth.h"
 #include "experts/moe/tools/tokenize.h"
 #include "experts/moe/tools/trace.h"
+#include "http/batch_desk.h"
+#include "http/batch_offline.h"
 #include "http/ids.h"
 #include "http/openai.h"
 #include "http/route_json.h"
@@ -52,9 +54,13 @@ int serve(const Args& args) {
     spdlog::warn(
         "no expert yet: add one with --expert NAME=http://HOST:PORT/v1 or in the configuration "
         "file");
-  http::Server server(house.config.http, [&](boost::asio::io_context& loop, int index) {
+  const http::MakeDoors make = [&](boost::asio::io_context& loop, int index) {
     return make_doors(house, loop, index);
-  });
+  };
+  http::BatchDesk batches((fs::path(house.config.data) / "batches.db").string(), house.config.http,
+                          make);
+  house.batches = &batches;
+  http::Server server(house.config.http, make);
   std::optional<http::Server> admin;
   if (!house.config.admin.listen.empty()) {
     admin.emplace(house::admin_options(house.config),
@@ -64,8 +70,23 @@ int serve(const Args& args) {
   }
   spdlog::info("listening on {}:{}, {} experts, data in {}", house.config.http.address,
                server.port(), house.roster.current()->entries.size(), house.config.data);
-  http::serve(server,
-              {.reload = [&] { house.reload(args); }, .flush = [&] { house.journal.stop(); }});
+  const auto flush = [&] {
+    batches.runner().stop();
+    house.journal.stop();
+  };
+  http::serve(server, {.reload = [&] { house.reload(args); }, .flush = flush});
+  return 0;
+}
+
+int batch(const Args& args, const std::string& file, const std::string& out) {
+  House house(settle(args));
+  const http::MakeDoors make = [&](boost::asio::io_context& loop, int index) {
+    return make_doors(house, loop, index);
+  };
+  const auto report = http::run_batch(file, out, house.config.http, make);
+  house.journal.stop();
+  std::cout << report.lines << " lines, " << report.failed << " failed"
+            << (report.errors_path.empty() ? "" : ": " + report.errors_path) << "\n";
   return 0;
 }
 
@@ -255,6 +276,14 @@ int main(int argc, char** argv) {
                     "in sentences: evidence, what bound, what would change");
   routing->callback([&] { status = route(route_args, text, model, explained); });
   asking->callback([&] { status = ask(ask_args, text, model); });
+
+  Args batch_args;
+  std::string batch_file, batch_out;
+  auto* batching = app.add_subcommand("batch", "answer a file of OpenAI batch lines, restartable");
+  add_options(*batching, batch_args);
+  batching->add_option("file", batch_file, "JSON Lines as for /v1/batches")->required();
+  batching->add_option("--out", batch_out, "where the answers go")->required();
+  batching->callback([&] { status = batch(batch_args, batch_file, batch_out); });
 
   router::add_commands(app, status);
   add_model_commands(app);

@@ -47,6 +47,17 @@ void read_admin(Section& in, http::AdminOptions& out) {
   }
 }
 
+void read_batches(Section& in, http::BatchOptions& out) {
+  in.read("files_bytes_max", out.files_bytes_max, 1 << 20, 1024 * kGiB);
+  in.read("files_max", out.files_max, 1, 1'000'000);
+  in.read("lines_max", out.lines_max, 1, 1'000'000);
+  in.read("lines_inflight_max", out.lines_inflight_max, 1, 65'536);
+  in.read("expert_inflight_max", out.expert_inflight_max, 1, 65'536);
+  in.read("tries_max", out.tries_max, 1, 100);
+  in.read("retry_ms_max", out.retry_ms_max, 1, kDay);
+  in.read("flush_ms", out.flush_ms, 1, kMinute);
+}
+
 void read_store(Section& in, store::Options& out) {
   in.read("keep_text", out.keep_text);
   in.read("group_rows", out.group_rows, 1, 100'000);
@@ -330,6 +341,7 @@ Config read(const nlohmann::json& document, Faults& faults, nlohmann::json* show
   in.read_choice("log_level", level, levels);
   config.log_level = levels[level];
   in.object("http", [&](Section& section) { read_http(section, config.http); });
+  in.object("batches", [&](Section& section) { read_batches(section, config.http.batches); });
   in.object("store", [&](Section& section) { read_store(section, config.store); });
   in.object("retrieval", [&](Section& section) { read_lookup(section, config); });
   in.object("residency", [&](Section& section) { read_residency(section, config.residency); });

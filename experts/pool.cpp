@@ -7,6 +7,7 @@
 #include <boost/asio/detached.hpp>
 #include <boost/asio/this_coro.hpp>
 #include <deque>
+#include <limits>
 #include <stdexcept>
 
 #include "experts/cost.h"
@@ -33,11 +34,14 @@ std::int64_t us_between(Clock::time_point begin, Clock::time_point end) {
 }  // namespace
 
 struct Pool::Seat {
-  Seat(const Entry& roster_entry, std::shared_ptr<NetThread> on, std::unique_ptr<Expert> made)
+  /// `limited`: by concurrency_max; what was put in front of the expert may see to that itself.
+  Seat(const Entry& roster_entry, std::shared_ptr<NetThread> on, std::unique_ptr<Expert> made,
+       bool limited)
       : entry(roster_entry),
         thread(std::move(on)),
         expert(std::move(made)),
-        places(share_of(entry.options.concurrency_max, thread->limits.net_threads)),
+        places(limited ? share_of(entry.options.concurrency_max, thread->limits.net_threads)
+                       : std::numeric_limits<int>::max()),
         queue_places(share_of(entry.options.queue_max, thread->limits.net_threads)) {}
 
   const Entry entry;
@@ -117,8 +121,10 @@ void Pool::refresh() {
         throw std::runtime_error("expert `" + entry.options.name +
                                  "`: nobody can make its kind here");
       }
+      const Expert* const bare = expert.get();
       if (wrapper_) expert = wrapper_(*thread_, entry, std::move(expert));
-      seat = std::make_shared<Seat>(entry, thread_, std::move(expert));
+      const bool limited = expert.get() == bare;
+      seat = std::make_shared<Seat>(entry, thread_, std::move(expert), limited);
     }
     seats.push_back(std::move(seat));
   }

@@ -35,7 +35,8 @@ struct ExpertView {
 /// Makes the experts that are not remote; the Pool is given one by whoever knows them.
 using ExpertMaker = std::function<std::unique_ptr<Expert>(NetThread& thread, const Entry& entry)>;
 
-/// Puts something in front of an expert that was made, or gives it back as it is.
+/// Puts something in front of an expert that was made, which then bounds how many calls wait and
+/// run, or gives it back as it is.
 using ExpertWrapper = std::function<std::unique_ptr<Expert>(NetThread& thread, const Entry& entry,
                                                             std::unique_ptr<Expert> expert)>;
 

@@ -33,7 +33,7 @@ struct ResidentSpec {
   std::int64_t bytes = 0;
   std::int64_t load_us = 1'000'000;
   int concurrency_max = 64;  // dispatched and not finished
-  int queue_max = 1024;      // waiting; more are refused
+  int queue_max = 1024;      // waiting, batches apart; more are refused
   bool load_timed = true;    // false: loaded() comes at once, `load_us` is what it will cost
 };
 
@@ -58,7 +58,7 @@ struct Arrival {
   int expert = 0;
   std::int64_t deadline_us = kNeverUs;  // of the answer
   std::uint64_t panel = 0;              // requests with the same one are wanted together; 0: alone
-  bool batch = false;                   // comes after everybody else, and has no bound
+  bool batch = false;  // comes after everybody else, has no bound; its sender limits their number
 };
 
 struct Action {

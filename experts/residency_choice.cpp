@@ -123,9 +123,7 @@ std::int64_t Residency::expected_start(std::int64_t now, int expert) const {
 Refusal Residency::admit(std::int64_t now, const Arrival& arrival, std::int64_t due) const {
   const Slot& slot = slots_[static_cast<std::size_t>(arrival.expert)];
   if (slot.removed) return Refusal::removed;
-  if (slot.queue.size() >= static_cast<std::size_t>(slot.spec.queue_max)) {
-    return Refusal::queue_full;
-  }
+  if (!arrival.batch && slot.urgent >= slot.spec.queue_max) return Refusal::queue_full;
   if (options_.bytes_max > 0 && slot.spec.bytes > options_.bytes_max) return Refusal::too_large;
   if (slot.state == LoadState::unloaded && now < slot.retry_at) return Refusal::load_failed;
   if (arrival.batch) return Refusal::none;

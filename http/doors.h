@@ -18,6 +18,7 @@
 
 namespace http {
 
+class BatchDesk;
 class KeyDesk;
 class Records;
 struct AdminDoors;
@@ -53,6 +54,9 @@ struct Doors {
 
   /// The log; null: the service keeps none. Shared by the net threads, outlives them.
   Records* records = nullptr;
+
+  /// The batch API; null: the service takes none. Shared by the net threads, outlives them.
+  BatchDesk* batches = nullptr;
 
   /// Empty when the service can take requests, else why not.
   std::function<std::string()> unready;

@@ -7,6 +7,18 @@
 
 namespace http {
 
+/// The batch API.
+struct BatchOptions {
+  std::int64_t files_bytes_max = std::int64_t{4} << 30;  // of all files together
+  std::int64_t files_max = 10'000;
+  std::int64_t lines_max = 50'000;         // of one batch, as OpenAI's
+  std::size_t lines_inflight_max = 1'024;  // lines that are being asked
+  std::size_t expert_inflight_max = 32;    // of those for one expert that is always there
+  int tries_max = 5;                       // of a line whose experts are overloaded or away
+  int retry_ms_max = 30'000;               // longest pause between them
+  int flush_ms = 100;                      // outcomes are committed this often
+};
+
 struct Options {
   std::string address = "127.0.0.1";  // numeric IPv4 or IPv6 address to listen on
   std::uint16_t port = 8300;          // 0: any free port
@@ -41,6 +53,7 @@ struct Options {
   std::size_t json_kept_bytes_max = 1024 * 1024;  // a parser that grew beyond this is replaced
   bool strict = false;  // unknown request fields are refused instead of passed on
 
+  BatchOptions batches;
   std::size_t series_max = 256;  // label sets per metric and net thread; more fold to `other`
 };
 

@@ -9,9 +9,10 @@
 
 namespace store {
 
-/// PRAGMA application_id of our two kinds of file.
+/// PRAGMA application_id of our three kinds of file.
 inline constexpr std::int64_t kLogMark = 0x534b5944;        // "SKYD"
 inline constexpr std::int64_t kKnowledgeMark = 0x534b594b;  // "SKYK"
+inline constexpr std::int64_t kBatchMark = 0x534b5942;      // "SKYB"
 
 /// All migrations of the log in this build, in order; number n is at place n - 1. Published ones
 /// never change.

@@ -193,6 +193,7 @@ http::Doors make_doors(House& house, boost::asio::io_context& loop, int index) {
   doors.models = [&house] { return list_models(house); };
   doors.policy_version = [rooms] { return rooms->pipeline.policy_version(); };
   doors.records = &house.records;
+  doors.batches = house.batches;
   doors.keys = &house.keys;
   doors.cost_bound = [&house](const router::Query& query) { return cost_bound(house, query); };
   doors.metrics = [&house](std::string& out) {

@@ -80,6 +80,7 @@ class House {
   std::unique_ptr<router::EvalJobs> evaluations;
   http::AdminDoors admin;
   http::Workers workers{1};
+  http::BatchDesk* batches = nullptr;  // set before the net threads are made, where there is one
 
  private:
   std::function<void()> prepare(const config::Config& next);

@@ -1,0 +1,181 @@
+#include "http/batches.h"
+
+#include <algorithm>
+
+#include "http/batch_api.h"
+#include "http/net_thread.h"
+
+namespace http {
+
+namespace asio = boost::asio;
+
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+constexpr std::string_view kEndpoint = "/v1/chat/completions";
+constexpr std::int64_t kWindowS = 24 * 3600;
+constexpr int kBatchRowsMax = 100;
+constexpr std::size_t kMetadataMax = 16;  // pairs, as OpenAI's
+constexpr int kDepthMax = 8;
+
+Json time_of(std::int64_t unix_s) {
+  return unix_s == 0 ? Json() : Json(unix_s);
+}
+
+Json text_or_null(const std::string& text) {
+  return text.empty() ? Json() : Json(text);
+}
+
+Json parsed_or_null(const std::string& text) {
+  const Json json = Json::parse(text, nullptr, false);
+  return json.is_discarded() ? Json() : json;
+}
+
+Json json_of(const store::BatchRow& batch) {
+  return {{"id", batch.id},
+          {"object", "batch"},
+          {"endpoint", batch.endpoint},
+          {"errors", parsed_or_null(batch.errors)},
+          {"input_file_id", batch.input_file},
+          {"completion_window", batch.window},
+          {"status", batch.status},
+          {"output_file_id", text_or_null(batch.output_file)},
+          {"error_file_id", text_or_null(batch.error_file)},
+          {"created_at", batch.created_s},
+          {"in_progress_at", time_of(batch.in_progress_s)},
+          {"expires_at", batch.expires_s},
+          {"finalizing_at", time_of(batch.finalizing_s)},
+          {"completed_at", time_of(batch.completed_s)},
+          {"failed_at", time_of(batch.failed_s)},
+          {"expired_at", time_of(batch.expired_s)},
+          {"cancelling_at", time_of(batch.cancelling_s)},
+          {"cancelled_at", time_of(batch.cancelled_s)},
+          {"request_counts",
+           {{"total", batch.total}, {"completed", batch.completed}, {"failed", batch.failed}}},
+          {"metadata", parsed_or_null(batch.metadata)}};
+}
+
+void say_no_batch(Session& session) {
+  fail(session, Fault::no_such_row, "id", "there is no batch `" + session.argument() + "`");
+}
+
+std::string string_of(const Json& body, const char* key) {
+  const auto found = body.find(key);
+  return found != body.end() && found->is_string() ? found->get<std::string>() : std::string();
+}
+
+bool is_metadata(const Json& json) {
+  if (json.is_null()) return true;
+  if (!json.is_object() || json.size() > kMetadataMax) return false;
+  return std::all_of(json.begin(), json.end(), [](const Json& value) {
+    return value.is_string() && value.get_ref<const std::string&>().size() <= 512;
+  });
+}
+
+/// The batch that the body asks for, or nothing after the response says what is wrong.
+std::optional<store::BatchRow> batch_of(Session& session) {
+  const auto shallow = [](int depth, Json::parse_event_t, Json&) { return depth <= kDepthMax; };
+  const Json body = Json::parse(session.request().body, shallow, false);
+  if (!body.is_object()) {
+    fail(session, Fault::bad_json, "", "the body must be a JSON object");
+    return std::nullopt;
+  }
+  store::BatchRow batch;
+  batch.input_file = string_of(body, "input_file_id");
+  batch.endpoint = string_of(body, "endpoint");
+  batch.window = string_of(body, "completion_window");
+  if (batch.input_file.empty()) {
+    fail(session, Fault::missing, "input_file_id", "`input_file_id` is missing");
+  } else if (batch.endpoint != kEndpoint) {
+    fail(session, Fault::unsupported, "endpoint",
+         "`endpoint` must be \"" + std::string(kEndpoint) + "\"");
+  } else if (batch.window != "24h") {
+    fail(session, Fault::unsupported, "completion_window", "`completion_window` must be \"24h\"");
+  } else if (!is_metadata(body.value("metadata", Json()))) {
+    fail(session, Fault::bad_value, "metadata",
+         "`metadata` must hold at most 16 strings of at most 512 bytes");
+  } else {
+    if (body.contains("metadata") && body["metadata"].is_object()) {
+      batch.metadata = json_text(body["metadata"]);
+    }
+    batch.id = "batch_";
+    batch.id.append(session.sortable());
+    batch.created_s = session.began_unix_us() / 1'000'000;
+    batch.expires_s = batch.created_s + kWindowS;
+    batch.status = "validating";
+    return batch;
+  }
+  return std::nullopt;
+}
+
+}  // namespace
+
+asio::awaitable<void> create_batch(Session& session) {
+  BatchDesk* desk = batch_desk_of(session);
+  if (desk == nullptr) co_return;
+  const auto batch = batch_of(session);
+  if (!batch) co_return;
+  bool known = false;
+  std::function<void(store::Batches&)> job = [&](store::Batches& store) {
+    known = store.file(batch->input_file).has_value();
+    if (known) store.add_batch(*batch);
+  };
+  co_await desk->ask(std::move(job));
+  if (!known) {
+    fail(session, Fault::no_such_row, "input_file_id",
+         "there is no file `" + batch->input_file + "`");
+    co_return;
+  }
+  desk->runner().wake();
+  session.response().body = json_text(json_of(*batch));
+}
+
+asio::awaitable<void> list_batches(Session& session) {
+  BatchDesk* desk = batch_desk_of(session);
+  if (desk == nullptr) co_return;
+  const auto page = page_of(session, kBatchRowsMax);
+  if (!page) co_return;
+  Json rows = Json::array();
+  std::function<void(store::Batches&)> job = [&](store::Batches& store) {
+    for (const auto& batch : store.batches(page->after, page->rows_max + 1)) {
+      rows.push_back(json_of(batch));
+    }
+  };
+  co_await desk->ask(std::move(job));
+  send_list(session, std::move(rows), page->rows_max);
+}
+
+asio::awaitable<void> show_batch(Session& session) {
+  BatchDesk* desk = batch_desk_of(session);
+  if (desk == nullptr) co_return;
+  std::optional<store::BatchRow> batch;
+  std::function<void(store::Batches&)> job = [&](store::Batches& store) {
+    batch = store.batch(session.argument());
+  };
+  co_await desk->ask(std::move(job));
+  if (!batch) co_return say_no_batch(session);
+  session.response().body = json_text(json_of(*batch));
+}
+
+asio::awaitable<void> cancel_batch(Session& session) {
+  BatchDesk* desk = batch_desk_of(session);
+  if (desk == nullptr) co_return;
+  std::optional<store::BatchRow> batch;
+  bool cancelled = false;
+  const std::int64_t now_s = session.began_unix_us() / 1'000'000;
+  std::function<void(store::Batches&)> job = [&](store::Batches& store) {
+    cancelled = store.cancel(session.argument(), now_s);
+    batch = store.batch(session.argument());
+  };
+  co_await desk->ask(std::move(job));
+  if (!batch) co_return say_no_batch(session);
+  if (!cancelled && batch->status != "cancelling") {
+    fail(session, Fault::bad_value, "id", "the batch has ended: it is " + batch->status);
+    co_return;
+  }
+  desk->runner().wake();
+  session.response().body = json_text(json_of(*batch));
+}
+
+}  // namespace http

@@ -1,0 +1,213 @@
+#!/usr/bin/env python3
+"""The batch API on the real binary: files, batches, bad lines, cancelling, kill -9 in the middle, the offline command.
+
+`batch_test.py --kills 100` kills the service at that many random moments of one batch instead of at five.
+"""
+import http.server
+import json
+import os
+import pathlib
+import random
+import signal
+import socketserver
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+
+sys.path.insert(0, os.path.dirname(__file__))
+import service
+
+QUIET = {"OPENAI_BASE_URL": "", "OPENAI_API_KEY": "", "SKILLYARD_DISCOVER": "off"}
+FOLDER = pathlib.Path(tempfile.mkdtemp(prefix="skillyard-batch-"))
+KILLS = int(sys.argv[sys.argv.index("--kills") + 1]) if "--kills" in sys.argv else 5
+
+
+class Echo(http.server.BaseHTTPRequestHandler):
+    """Says what it was asked, prettily printed over several lines, after a while."""
+    protocol_version = "HTTP/1.1"
+    delay_s = 0.0
+    asked = 0
+
+    def do_POST(self):
+        body = json.loads(self.rfile.read(int(self.headers["content-length"])))
+        Echo.asked += 1
+        time.sleep(Echo.delay_s)
+        reply = json.dumps({"id": "c", "object": "chat.completion", "created": 1, "model": body["model"], "choices": [
+            {"index": 0, "message": {"role": "assistant", "content": "echo " + body["messages"][-1]["content"]},
+             "finish_reason": "stop"}], "usage": {"prompt_tokens": 3, "completion_tokens": 2, "total_tokens": 5}}, indent=1).encode()
+        self.send_response(200)
+        self.send_header("content-type", "application/json")
+        self.send_header("content-length", str(len(reply)))
+        self.end_headers()
+        self.wfile.write(reply)
+
+    def log_message(self, *_):
+        pass
+
+
+class Threads(socketserver.ThreadingMixIn, http.server.HTTPServer):
+    daemon_threads = True
+    request_queue_size = 256
+
+
+def upstream(delay_s=0.0):
+    Echo.delay_s = delay_s
+    Echo.asked = 0
+    server = Threads(("127.0.0.1", 0), Echo)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    return server, ["--expert", f"echo=http://127.0.0.1:{server.server_address[1]}/v1"]
+
+
+def line(number, **changes):
+    body = {"model": "echo", "messages": [{"role": "user", "content": f"question {number}"}]}
+    return json.dumps({"custom_id": f"q{number}", "method": "POST", "url": "/v1/chat/completions", "body": body, **changes})
+
+
+def upload(served, text, purpose="batch", headers=None):
+    mark = "----boundary7"
+    form = (f'--{mark}\r\nContent-Disposition: form-data; name="purpose"\r\n\r\n{purpose}\r\n'
+            f'--{mark}\r\nContent-Disposition: form-data; name="file"; filename="asked.jsonl"\r\n'
+            f"Content-Type: application/jsonl\r\n\r\n{text}\r\n--{mark}--\r\n").encode()
+    headers = {"authorization": "Bearer x"} if headers is None else headers
+    return served.ask("POST", "/v1/files", form, {"content-type": f"multipart/form-data; boundary={mark}", **headers})
+
+
+def create(served, file, **changes):
+    return served.ask("POST", "/v1/batches", {"input_file_id": file, "endpoint": "/v1/chat/completions",
+                                              "completion_window": "24h", **changes})
+
+
+def begin(served, text):
+    status, _, file = upload(served, text)
+    assert status == 200, file
+    status, _, batch = create(served, file["id"])
+    assert status == 200 and batch["status"] == "validating", batch
+    return batch["id"]
+
+
+def show(served, batch):
+    return served.ask("GET", f"/v1/batches/{batch}")[2]
+
+
+def wait_for(served, batch, *ends, seconds=60):
+    assert service.eventually(lambda: show(served, batch)["status"] in ends, seconds), show(served, batch)
+    return show(served, batch)
+
+
+def rows_of(served, file):
+    status, _, text = served.ask("GET", f"/v1/files/{file}/content")
+    assert status == 200, text
+    return [json.loads(row) for row in text.splitlines()]
+
+
+def test_a_batch_with_good_and_bad_lines():
+    server, experts = upstream()
+    lines = [line(n) for n in range(40)]
+    lines[5] = "{not json"
+    lines[9] = line(8)  # a custom_id twice
+    lines[11] = line(11, url="/v1/embeddings")
+    lines[13] = line(13, body={"model": "nobody", "messages": [{"role": "user", "content": "x"}]})
+    lines[15] = line(15, body={"model": "echo", "stream": True, "messages": [{"role": "user", "content": "x"}]})
+    with service.Service(experts, env=QUIET) as served:
+        status, _, file = upload(served, "\n".join(lines) + "\n\n")
+        assert status == 200 and file["object"] == "file" and file["purpose"] == "batch", file
+        status, _, batch = create(served, file["id"], metadata={"team": "a"})
+        assert status == 200, batch
+        done = wait_for(served, batch["id"], "completed")
+        assert done["request_counts"] == {"total": 40, "completed": 35, "failed": 5}, done
+        assert done["metadata"] == {"team": "a"} and done["completed_at"] and done["errors"] is None, done
+        good = rows_of(served, done["output_file_id"])
+        assert [row["custom_id"] for row in good] == [f"q{n}" for n in range(40) if n not in (5, 9, 11, 13, 15)]
+        for row in good:
+            assert row["response"]["status_code"] == 200 and row["error"] is None, row
+            said = row["response"]["body"]["choices"][0]["message"]["content"]
+            assert said == "echo question " + row["custom_id"][1:], row
+        bad = rows_of(served, done["error_file_id"])
+        assert [row["error"]["code"] if row["error"] else row["response"]["status_code"] for row in bad] == [
+            "invalid_line", "duplicate_custom_id", "invalid_line", 404, 400], bad
+        listed = served.ask("GET", "/v1/batches?limit=1")[2]
+        assert listed["data"][0]["id"] == batch["id"] and listed["has_more"] is False, listed
+        files = served.ask("GET", "/v1/files")[2]["data"]
+        assert [f["purpose"] for f in files] == ["batch_output", "batch_output", "batch"], files
+        gone = served.ask("DELETE", f"/v1/files/{file['id']}")[2]
+        assert gone == {"id": file["id"], "object": "file", "deleted": True}, gone
+        assert served.ask("GET", f"/v1/files/{file['id']}")[0] == 404
+        assert served.ask("DELETE", f"/v1/files/{file['id']}")[0] == 404
+    server.shutdown()
+
+
+def test_what_is_no_batch_is_refused():
+    server, experts = upstream()
+    with service.Service(experts, env=QUIET) as served:
+        assert upload(served, line(1), headers={})[0] == 400  # a web page could send this
+        assert upload(served, line(1), purpose="fine-tune")[0] == 400
+        assert served.ask("POST", "/v1/files", b"--x", {"content-type": "multipart/form-data; boundary=x",
+                                                        "authorization": "Bearer x"})[0] == 400
+        assert create(served, "file-unknown")[0] == 404
+        file = upload(served, line(1))[2]["id"]
+        assert create(served, file, endpoint="/v1/embeddings")[0] == 400
+        assert create(served, file, completion_window="1h")[0] == 400
+        assert served.ask("GET", "/v1/batches/batch_unknown")[0] == 404
+        assert served.ask("POST", "/v1/batches/batch_unknown/cancel", {})[0] == 404
+        short = json.dumps({"custom_id": "x", "method": "POST", "url": "/v1/chat/completions", "body": {}})
+        for text, code in (("\n".join([short] * 50_001), "too_many_lines"), ("\n\n", "empty_file")):
+            failed = wait_for(served, begin(served, text), "failed")
+            assert failed["errors"]["data"][0]["code"] == code and failed["output_file_id"] is None, failed
+    assert Echo.asked == 0
+    server.shutdown()
+
+
+def test_a_cancelled_batch_keeps_what_it_has():
+    server, experts = upstream(delay_s=0.05)
+    with service.Service(experts, env=QUIET) as served:
+        batch = begin(served, "\n".join(line(n) for n in range(3000)))
+        assert service.eventually(lambda: show(served, batch)["request_counts"]["completed"] > 20)
+        assert served.ask("POST", f"/v1/batches/{batch}/cancel", {})[0] == 200
+        done = wait_for(served, batch, "cancelled")
+        assert len(rows_of(served, done["output_file_id"])) == done["request_counts"]["completed"] < 3000
+        assert served.ask("POST", f"/v1/batches/{batch}/cancel", {})[0] == 400
+        assert served.chat("still here", model="echo")[0] == 200
+    server.shutdown()
+
+
+def test_kill_9_loses_no_line_and_repeats_none():
+    server, experts = upstream(delay_s=0.02)
+    chance = random.Random(11)
+    data, batch, lines = tempfile.mkdtemp(prefix="skillyard-"), None, max(400, 60 * KILLS)
+    for kill in range(KILLS):
+        with service.Service(experts, env=QUIET, data=data) as served:
+            if batch is None:
+                batch = begin(served, "\n".join(line(n) for n in range(lines)))
+            time.sleep(chance.uniform(0, 0.25))
+            served.stop(signal.SIGKILL)
+    with service.Service(experts, env=QUIET, data=data) as served:
+        before = show(served, batch)
+        done = wait_for(served, batch, "completed", seconds=120)
+        ids = [row["custom_id"] for row in rows_of(served, done["output_file_id"])]
+        assert sorted(ids) == sorted(f"q{n}" for n in range(lines)), (len(ids), len(set(ids)))
+        assert done["request_counts"] == {"total": lines, "completed": lines, "failed": 0}, done
+        print(f"  {KILLS} kills, {lines} lines, {Echo.asked} asked; in the middle of it: {before['request_counts']}")
+    server.shutdown()
+
+
+def test_offline_goes_on_after_a_kill():
+    server, experts = upstream(delay_s=0.02)
+    asked, out = FOLDER / "asked.jsonl", FOLDER / "answers.jsonl"
+    asked.write_text("\n".join([line(n) for n in range(300)] + ["{broken"]))
+    command = [service.binary(), "batch", str(asked), "--out", str(out), "--data", str(FOLDER), *experts]
+    killed = subprocess.Popen(command, env={**os.environ, **QUIET}, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    time.sleep(0.4)
+    killed.kill()
+    killed.wait()
+    done = subprocess.run(command, env={**os.environ, **QUIET}, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0 and "301 lines, 1 failed" in done.stdout, done.stdout + done.stderr
+    assert [json.loads(row)["custom_id"] for row in out.read_text().splitlines()] == [f"q{n}" for n in range(300)]
+    assert len(pathlib.Path(str(out) + ".errors").read_text().splitlines()) == 1
+    assert not pathlib.Path(str(out) + ".progress").exists()
+    server.shutdown()
+
+
+if __name__ == "__main__":
+    service.run_tests(globals())
