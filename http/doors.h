@@ -28,7 +28,7 @@ struct Model {
   std::string id;
   std::string owned_by;
   std::int64_t created_s = 0;     // Unix time
-  std::string state;              // where not all experts fit in memory: resident, loading ...
+  std::string state = "";         // where not all experts fit in memory: resident, loading ...
   std::int64_t load_wait_ms = 0;  // then, expected of a request that would come now
 };
 
