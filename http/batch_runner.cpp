@@ -115,7 +115,8 @@ asio::awaitable<void> BatchRunner::run() {
     }
     if (!trouble.empty()) spdlog::error("batches: {}", trouble);
     const bool idle = trouble.empty() && batches.empty();
-    if (!stopping_ && (idle || !trouble.empty())) co_await pause(idle ? 3'600'000 : kTroubleMs);
+    const int wait_ms = idle ? 3'600'000 : kTroubleMs;
+    if (!stopping_ && (idle || !trouble.empty())) co_await pause(wait_ms);
   }
   doors_ = {};
 }
