@@ -109,6 +109,7 @@ class ResidentsRig : public ::testing::Test {
   }
 
   asio::io_context io;
+  Upstream upstream{io};  // outlives what the destructor runs
   std::vector<ExpertOptions> experts;
   ResidencyOptions limits = {.experts_max = 1, .wait_ms_max = 20'000, .min_resident_ms = 0};
   Call call = make_call();
@@ -151,6 +152,9 @@ TEST_F(ResidentsRig, CallsAreCollatedByModel) {
 }
 
 TEST_F(ResidentsRig, MemoryIsReturned) {
+#if defined(__SANITIZE_ADDRESS__)
+  GTEST_SKIP() << "AddressSanitizer keeps freed memory";
+#endif
   const std::string first = synthesise("first", "mid", 2), second = synthesise("second", "mid", 2);
   const std::size_t size = fs::file_size(first);
   add("first", first);
@@ -217,7 +221,6 @@ TEST_F(ResidentsRig, WhoIsGoneNoLongerWaitsAndWhoIsRemovedLeaves) {
 }
 
 TEST_F(ResidentsRig, ASwapGroupIsAskedOneModelAtATime) {
-  Upstream upstream(io);
   upstream.play({{send(with_length(completion()))}});
   for (const char* name : {"small", "large"}) {
     ExpertOptions options;
