@@ -16,6 +16,7 @@ namespace router {
 struct Rules {
   PolicyPtr policy;                // never null; Policy::empty() when nothing was learned yet
   std::vector<PoolOptions> pools;  // "auto" first
+  Lives lives;                     // of the experts that are not simply active
   RetrievalModel retrieval;        // the guesses of its header, until some were learned
 };
 

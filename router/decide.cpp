@@ -13,6 +13,7 @@ constexpr float kTokensOutExpected = 256;
 constexpr std::uint32_t kTokensInTypical = 256;
 constexpr float kLoadWaitMs = 10'000;  // to wait so long for a load weighs like a full load
 constexpr float kInterval = 1.645f;    // two-sided 90% of a normal
+constexpr std::uint64_t kNamePrime = 0x100000001B3;  // FNV-1a's
 
 std::uint32_t wanted_capabilities(const Needs& needs) {
   std::uint32_t wanted = 0;
@@ -40,6 +41,7 @@ Bar find_bar(const Query& query, const PoolExpert& expert, float cost) {
       expert.latency_ms + expert.load_wait_ms > static_cast<float>(*query.knobs.latency_ms_max)) {
     return Bar::latency;
   }
+  if (expert.share <= 0) return Bar::shadow;
   return Bar::none;
 }
 
@@ -126,7 +128,8 @@ double weigh_price(const Query& query, const Policy& policy, const PoolView& poo
 /// an expert that is merely as good may still be taken for its price.
 double guarded_value(const PoolView& pool, const PoolExpert& expert, double p, double p_default) {
   if (p <= p_default) return p;
-  return pool.guarded ? p_default : p_default + std::max(0.0, p - p_default - expert.margin);
+  const bool kept = pool.guarded && !expert.probed;
+  return kept ? p_default : p_default + std::max(0.0, p - p_default - expert.margin);
 }
 
 void weigh_utility(const Query& query, const Policy& policy, const PoolView& pool, Route& out) {
@@ -172,21 +175,68 @@ void list_skills(const Competence& known, Route& out) {
   }
 }
 
-/// With probability pool.explore any eligible candidate comes first; the propensity says how likely
-/// the one that did was.
-bool explore(const Query& query, const PoolView& pool, Route& out) {
+/// Whether a newcomer gets this query if it wins it. Drawn by the query's words and the expert's
+/// name: the same query falls the same way again, and what it got it keeps when its share grows.
+bool has_turn(const Features& features, const PoolExpert& expert) {
+  if (expert.share >= 1) return true;
+  std::uint64_t draws = features.hash;
+  for (const char c : expert.name) draws = (draws ^ static_cast<unsigned char>(c)) * kNamePrime;
+  return draw_unit(draws) < static_cast<double>(expert.share);
+}
+
+/// Who comes first when nothing is explored: the best candidate that has its turn, or the best if
+/// none has.
+std::uint32_t first_in_turn(const Features& features, const PoolView& pool, const Route& out,
+                            std::uint32_t eligible) {
+  for (std::uint32_t i = 0; i < eligible; ++i) {
+    if (has_turn(features, pool.experts[out.candidates[i].expert])) return i;
+  }
+  return 0;
+}
+
+/// How likely, over all queries that are weighed like this one, first_in_turn() is `index`.
+double chance_in_turn(const PoolView& pool, const Route& out, std::uint32_t eligible,
+                      std::uint32_t index) {
+  double before = 1, none = 1;
+  for (std::uint32_t i = 0; i < eligible; ++i) {
+    const double share = pool.experts[out.candidates[i].expert].share;
+    if (i < index) before *= 1 - share;
+    none *= 1 - share;
+  }
+  const double own = pool.experts[out.candidates[index].expert].share;
+  return before * own + (index == 0 ? none : 0);
+}
+
+/// Newcomers that do not have their turn are barred, behind the eligible ones.
+void bar_out_of_turn(const Features& features, const PoolView& pool, Route& out) {
+  for (std::uint32_t i = 1; i < out.candidates.size(); ++i) {
+    Candidate& c = out.candidates[i];
+    if (c.bar == Bar::none && !has_turn(features, pool.experts[c.expert])) c.bar = Bar::shadow;
+  }
+  std::stable_partition(out.candidates.begin(), out.candidates.end(),
+                        [](const Candidate& c) { return c.bar == Bar::none; });
+}
+
+/// Puts the first choice first: with probability pool.explore any eligible candidate, else the best
+/// that has its turn. The propensity says how likely the one that came first was. True when it was
+/// drawn and is not the one that would have come first without.
+bool choose_first(const Query& query, const Features& features, const PoolView& pool, Route& out) {
   const std::uint32_t eligible = out.eligible();
-  if (pool.explore <= 0 || eligible < 2) return false;
+  const auto is_newcomer = [](const PoolExpert& expert) { return expert.share < 1; };
+  const bool newcomers = std::any_of(pool.experts.begin(), pool.experts.end(), is_newcomer);
+  if (eligible == 0 || (!newcomers && (pool.explore <= 0 || eligible < 2))) return false;
+  const std::uint32_t best = newcomers ? first_in_turn(features, pool, out, eligible) : 0;
+  std::uint32_t chosen = best;
   const double each = pool.explore / eligible;
   std::uint64_t draws = query.seed;
   const double draw = draw_unit(draws);
-  std::uint32_t chosen = 0;
   if (draw < pool.explore) chosen = std::min(eligible - 1, static_cast<std::uint32_t>(draw / each));
-  out.propensity = static_cast<float>(chosen == 0 ? 1 - pool.explore + each : each);
-  if (chosen == 0) return false;
+  const double in_turn = newcomers ? chance_in_turn(pool, out, eligible, chosen) : chosen == 0;
+  out.propensity = static_cast<float>((1 - pool.explore) * in_turn + each);
   std::rotate(out.candidates.begin(), out.candidates.begin() + chosen,
               out.candidates.begin() + chosen + 1);
-  return true;
+  if (newcomers) bar_out_of_turn(features, pool, out);
+  return chosen != best;
 }
 
 Reason find_reason(const Policy& policy, const PoolView& pool, const Route& out) {
@@ -229,8 +279,8 @@ void choose(const Query& query, const Features& features, const Policy& policy,
   weigh_utility(query, policy, pool, out);
   sort_candidates(pool, out);
   out.abstained = !policy.empty() && kept_by_guard(pool, out);
-  out.reason = find_reason(policy, pool, out);
-  if (explore(query, pool, out)) out.reason = Reason::explored;
+  const bool explored = choose_first(query, features, pool, out);
+  out.reason = explored ? Reason::explored : find_reason(policy, pool, out);
   if (query.knobs.k)
     out.k =
         static_cast<std::uint32_t>(std::clamp(*query.knobs.k, 1, static_cast<int>(kExpertsAsked)));

@@ -131,7 +131,7 @@ std::optional<LoggedRoute> decode_route(std::string_view bytes) {
   for (std::uint32_t i = 0; in.ok && i < candidates; ++i) {
     logged.experts.push_back(in.take_name());
     const auto bar = in.take<std::uint8_t>();
-    if (bar > static_cast<std::uint8_t>(Bar::disabled)) return std::nullopt;
+    if (bar > static_cast<std::uint8_t>(Bar::shadow)) return std::nullopt;
     float t[8];
     for (auto& term : t) term = in.take<float>();
     route.candidates.push_back({.expert = i,
@@ -169,6 +169,8 @@ std::string_view name_of(Bar bar) {
       return "pool";
     case Bar::disabled:
       return "disabled";
+    case Bar::shadow:
+      return "shadow";
   }
   return "unknown";
 }

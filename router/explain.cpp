@@ -31,7 +31,10 @@ class Again {
     competence_.cost_usd = competence_.p;
     competence_.skills.assign(policy.skills.size(), 0);
     competence_.general = logged.route.general;
-    for (PoolExpert& expert : pool_.experts) expert.enabled = false;
+    for (PoolExpert& expert : pool_.experts) {
+      expert.enabled = false;
+      expert.share = 1;  // whose turn it was not is barred by the log
+    }
     for (const Candidate& candidate : logged.route.candidates) {
       const std::string& name = logged.experts[candidate.expert];
       PoolExpert* expert = find(name);

@@ -11,11 +11,12 @@
 
 #include "router/decision.h"
 #include "router/features.h"
-#include "router/policy.h"
-#include "router/pool_view.h"
 #include "router/query.h"
 
 namespace router {
+
+struct Policy;
+struct PoolView;
 
 inline constexpr std::size_t kSimilarListed = 5;
 inline constexpr std::size_t kRivalsListed = 3;

@@ -1,5 +1,6 @@
 #include "router/guard.h"
 
+#include <algorithm>
 #include <cmath>
 #include <unordered_map>
 
@@ -39,7 +40,21 @@ Gain replay(const Policy& policy, const std::vector<std::uint32_t>& members, std
   return {mean, std::sqrt(std::max(0.0, squares / n - mean * mean) / n)};
 }
 
+/// For who is known from probes alone: the standard error of their mean.
+float margin_of_probes(const PolicyExpert& expert) {
+  const double p = std::clamp(static_cast<double>(expert.mean), 0.05, 0.95);
+  return static_cast<float>(kGuardZ * std::sqrt(p * (1 - p) / (expert.outcomes + 2.0)));
+}
+
 }  // namespace
+
+bool is_remembered(const Policy& policy, std::uint32_t expert) {
+  const std::size_t experts = policy.experts.size();
+  for (std::size_t r = 0; r < policy.memory.rows; ++r) {
+    if (policy.memory.score[r * experts + expert] != kUnknown) return true;
+  }
+  return false;
+}
 
 void bind(const Policy& policy, PoolView& pool) {
   std::unordered_map<std::string_view, std::uint32_t> index;
@@ -52,11 +67,19 @@ void bind(const Policy& policy, PoolView& pool) {
     const auto found = index.find(expert.name);
     expert.policy_expert = found == index.end() ? -1 : static_cast<std::int32_t>(found->second);
     expert.margin = 0;
+    expert.probed = false;
     if (expert.policy_expert < 0 || !expert.member || !expert.enabled) continue;
+    if (!policy.declared && policy.memory.rows > 0 && !is_remembered(policy, found->second)) {
+      expert.probed = true;
+      expert.margin = margin_of_probes(policy.experts[found->second]);
+      continue;
+    }
     if (policy.declared) {  // the pool's default stays, and only a clear match leaves it
       expert.margin = kDeclaredMargin;
       continue;
     }
+    if (expert.share < 1)
+      continue;  // who does not get every win cannot be what others fall back on
     members.push_back(found->second);
     if (policy.experts[found->second].mean > best_mean) {
       best_mean = policy.experts[found->second].mean;
@@ -80,7 +103,8 @@ void bind(const Policy& policy, PoolView& pool) {
     pool.gain_mean = static_cast<float>(gain.mean);
     pool.gain_lo = static_cast<float>(bound);
   }
-  for (PoolExpert& expert : pool.experts) expert.margin = best_margin;
+  for (PoolExpert& expert : pool.experts)
+    if (!expert.probed) expert.margin = best_margin;
 }
 
 }  // namespace router

@@ -5,10 +5,10 @@
 
 #include <algorithm>
 
-#include "router/guard.h"
 #include "router/panel.h"
 #include "router/seats.h"
 #include "router/splitmix.h"
+#include "router/view.h"
 
 namespace router {
 
@@ -22,17 +22,6 @@ constexpr std::uint64_t kGateSalt = 0x67617465;  // the gate draws from a stream
 
 std::int64_t us_since(Clock::time_point start) {
   return std::chrono::duration_cast<std::chrono::microseconds>(Clock::now() - start).count();
-}
-
-std::uint32_t bits_of(const experts::Capabilities& can) {
-  return (can.tools ? kCanTools : 0U) | (can.json_schema ? kCanJsonSchema : 0U) |
-         (can.images ? kCanImages : 0U) | (can.logprobs ? kCanLogprobs : 0U) |
-         (can.many ? kCanMany : 0U);
-}
-
-bool is_member(const PoolOptions& pool, std::string_view expert) {
-  return pool.experts.empty() ||
-         std::find(pool.experts.begin(), pool.experts.end(), expert) != pool.experts.end();
 }
 
 /// The experts to ask, in order: the route's first k, then as many again as may be asked after
@@ -236,21 +225,9 @@ std::shared_ptr<Pipeline::Desk> Pipeline::make_desk(const Rules& rules, const Po
   desk->fallbacks_max = pool.fallbacks_max;
   desk->retrieval = pool.retrieval;
   desk->retrieval_model = rules.retrieval;
-  desk->view.explore = pool.explore;
-  for (const auto& expert : pool_.describe()) {
-    const auto& options = *expert.options;
-    PoolExpert member;
-    member.name = expert.name;
-    member.price_in_microusd = options.prices.in;
-    member.price_out_microusd = options.prices.out;
-    member.context_tokens = options.context_tokens;
-    member.capabilities = bits_of(options.capabilities);
-    member.member = is_member(pool, expert.name);
-    if (expert.name == pool.default_expert)
-      desk->view.default_expert = static_cast<std::uint32_t>(desk->view.experts.size());
-    desk->view.experts.push_back(std::move(member));
-  }
-  bind(*desk->policy, desk->view);
+  std::vector<const experts::ExpertOptions*> experts;
+  for (const auto& expert : pool_.describe()) experts.push_back(expert.options);
+  desk->view = view_of(experts, pool, rules.lives, *desk->policy);
   return desk;
 }
 

@@ -27,6 +27,7 @@ struct PoolExpert {
   bool healthy = true;
   bool enabled = true;
   bool member = true;                 // of the pool that the query names
+  float share = 1;                    // of its wins that it gets; 0: it is weighed, never chosen
   float latency_ms = 0;               // expected; 0: not known
   float load = 0;                     // share of its concurrency in use, 0..1
   float load_wait_ms = 0;             // expected until it is in memory; 0: it is there
@@ -34,7 +35,8 @@ struct PoolExpert {
   std::int32_t policy_expert = -1;    // index into Policy::experts; -1: absent from it
 
   // Set by bind(): what the guard found on the policy's own held-out predictions.
-  float margin = 0;  // leave the default for this expert only above this gain
+  float margin = 0;     // leave the default for this expert only above this gain
+  bool probed = false;  // known from probes alone, not from the rows that the guard replays
 };
 
 struct PoolView {

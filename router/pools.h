@@ -2,6 +2,8 @@
 // and what the words mean that they declare.
 #pragma once
 
+#include <cstdint>
+#include <map>
 #include <string>
 #include <vector>
 
@@ -31,6 +33,25 @@ struct RetrievalOptions {
   double value_microusd = 10'000;        // RetrievalRules of the same names
   double explore = 0.02;
 };
+
+/// How far an expert is on its way into the pools, or out of them. Clients that name it are
+/// answered at every stage.
+enum class Stage : std::uint8_t {
+  active,   // asked when it wins
+  shadow,   // weighed and logged with every query, never chosen
+  ramp,     // asked for a share of the queries that it wins
+  draining  // not chosen any more; calls that run end
+};
+
+struct Life {
+  Stage stage = Stage::active;
+  double share = 1;  // at stage ramp, between 0 and 1: of its wins that it gets
+
+  bool operator==(const Life&) const = default;
+};
+
+/// By expert; who is not in it is active.
+using Lives = std::map<std::string, Life, std::less<>>;
 
 struct PoolOptions {
   std::string name;  // `skillyard/<name>`; "auto" is always there and has every expert

@@ -17,7 +17,8 @@ enum class Bar : std::uint8_t {
   cost,
   latency,
   pool /* not a member */,
-  disabled
+  disabled,
+  shadow /* weighed like the others, but not its turn: PoolExpert::share */
 };
 
 /// Why the first choice is what it is.
