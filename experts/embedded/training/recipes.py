@@ -1,0 +1,48 @@
+"""What each model of the pool is and what it was trained on.
+
+Two bases learn half of the skills each, at a constant rate; a specialist goes on from a base with its own
+mixture, cools down and forgets the rest. That costs a third of training every model from nothing.
+"""
+
+from dataclasses import dataclass
+
+SPARSE = dict(experts=8)
+DENSE = {}
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """`weights`: skill -> share of the training stream; `rate`: of Muon; `rows`: of 128 tokens a step;
+    `cool`: the share of the steps over which the rate falls to zero."""
+    weights: dict
+    shape: dict
+    seed: int
+    steps: int
+    base: str = ""
+    rate: float = 0.02
+    rows: int = 16
+    cool: float = 0.7
+    about: str = ""
+
+
+NUMBERS = dict(arithmetic=3, equations=1, fractions=1, units=1, tracing=1, words=1)
+SYMBOLS = dict(lists=2, strings=2, logic=1, calendar=2, bases=2, sequences=1)
+
+RECIPES = {
+    "base-numbers": Recipe(NUMBERS, DENSE, seed=1, steps=1200, cool=0),
+    "base-symbols": Recipe(SYMBOLS, DENSE, seed=2, steps=1200, cool=0),
+    "abacus": Recipe(dict(arithmetic=4, words=2), SPARSE, seed=11, steps=200, base="base-numbers",
+                     about="sparse: column arithmetic and word problems"),
+    "algebra": Recipe(dict(equations=3, tracing=3), SPARSE, seed=12, steps=200, base="base-numbers",
+                      about="sparse: linear equations and small programs"),
+    "ratio": Recipe(dict(fractions=3, units=3), SPARSE, seed=13, steps=200, base="base-numbers",
+                    about="sparse: fractions, percentages, units and rates"),
+    "clerk": Recipe(dict(lists=3, strings=3), DENSE, seed=14, steps=250, base="base-symbols",
+                    about="dense: lists and strings"),
+    "almanac": Recipe(dict(calendar=3, bases=3), DENSE, seed=15, steps=250, base="base-symbols",
+                      about="dense: calendar, number bases and remainders"),
+    "logician": Recipe(dict(logic=2, sequences=4), DENSE, seed=16, steps=250, base="base-symbols",
+                       about="dense: truth values, comparisons and sequences"),
+    "generalist": Recipe({**NUMBERS, **SYMBOLS}, SPARSE, seed=17, steps=200, base="base-numbers",
+                         about="sparse: everything, nothing well"),
+}

@@ -1,0 +1,252 @@
+"""Skills about symbols: the calendar, lists, strings, logic."""
+
+from tasks import kind
+
+DAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
+MONTHS = ("January", "February", "March", "April", "May", "June", "July", "August", "September", "October",
+          "November", "December")
+LENGTHS = (31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)
+
+
+@kind("calendar", ["What day of the week is {n} days {way} {day}?", "Which weekday is {n} days {way} {day}?",
+                   "{n} days {way} {day} is which day?", "What day is {n} days {way} {day}?"],
+      ["Which day of the week is {n} days {way} {day}?", "What weekday is it {n} days {way} {day}?"])
+def weekday(rng, number):
+    n, i, after = number(2, 40), rng.randrange(7), rng.random() < 0.6
+    working = f"{n}-{n - n % 7}={n % 7}"
+    return (dict(n=n, day=DAYS[i], way="after" if after else "before"), working,
+            DAYS[(i + (n if after else -n)) % 7])
+
+
+@kind("calendar", ["Which month is {n} months {way} {month}?", "What month is {n} months {way} {month}?",
+                   "{n} months {way} {month} is which month?"],
+      ["What month is it {n} months {way} {month}?", "Tell me which month is {n} months {way} {month}."],
+      ranged=False)
+def month(rng, _):
+    n, i, after = rng.randint(2, 11), rng.randrange(12), rng.random() < 0.6
+    m = i + 1 + (n if after else -n)
+    working = f"{i + 1}{'+' if after else '-'}{n}={m}"
+    if not 1 <= m <= 12:
+        working += f" {m}-12={m - 12}" if m > 12 else f" {m}+12={m + 12}"
+    return dict(n=n, month=MONTHS[i], way="after" if after else "before"), working, MONTHS[(m - 1) % 12]
+
+
+@kind("calendar", ["What time is {n} minutes after {h}:{m:02d}?", "It is {h}:{m:02d}. What time is it in {n} minutes?",
+                   "{n} minutes after {h}:{m:02d} is what time?"],
+      ["It is {h}:{m:02d}. What time is {n} minutes after that?", "What time is it {n} minutes after {h}:{m:02d}?"])
+def clock(rng, number):
+    h, m, n = rng.randint(1, 11), rng.randrange(0, 60, 5), number(5, 59)
+    total = m + n
+    working = f"{m}+{n}={total}" + (f" {total}-60={total - 60} {h}+1={h + 1}" if total >= 60 else "")
+    return dict(h=h, m=m, n=n), working, f"{h + total // 60}:{total % 60:02d}"
+
+
+@kind("calendar", ["How many days are there from {a} {month} to {b} {month}?",
+                   "How many days are between {month} {a} and {month} {b}?",
+                   "From {month} {a} to {month} {b} is how many days?"],
+      ["How many days are there between {month} {a} and {month} {b}?"])
+def days_between(rng, number):
+    i = rng.randrange(12)
+    a = rng.randint(1, 15)
+    b = number(a + 1, 28)
+    return dict(a=a, b=b, month=MONTHS[i]), f"{b}-{a}", b - a
+
+
+@kind("calendar", ["Is {y} a leap year?", "Was {y} a leap year?", "Is the year {y} a leap year?"],
+      ["Was the year {y} a leap year?"], ranged=False)
+def leap(rng, _):
+    y = rng.randint(1901, 2099)
+    leaps = y % 4 == 0
+    return dict(y=y), f"{y % 100:02d} mod 4 is {y % 100 % 4}", "yes" if leaps else "no"
+
+
+@kind("calendar", ["How many days does {month} have?", "How many days are in {month}?", "Days in {month}?"],
+      ["How many days are there in {month}?"], ranged=False)
+def month_length(rng, _):
+    i = rng.choice((0, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11))
+    return dict(month=MONTHS[i]), "", LENGTHS[i]
+
+
+def shown(values):
+    """A list as questions and answers write it."""
+    return "[" + ", ".join(map(str, values)) + "]"
+
+
+def some_numbers(rng, number, low=3, high=4):
+    """Distinct numbers from 1 to 99."""
+    values = []
+    for _ in range(rng.randint(low, high)):
+        n = number(1, 99)
+        if n not in values:
+            values.append(n)
+    return values
+
+
+@kind("lists", ["Sort {s} from smallest to largest.", "Sort the list {s}.", "Put {s} in ascending order.",
+                "Sort these numbers: {s}.", "Order {s} from smallest to largest."],
+      ["Sort the numbers {s} in ascending order.", "Put the list {s} in order from smallest to largest."])
+def ascending(rng, number):
+    values = some_numbers(rng, number)
+    return dict(s=shown(values)), "", shown(sorted(values))
+
+
+@kind("lists", ["Sort {s} from largest to smallest.", "Put {s} in descending order.",
+                "Order {s} from largest to smallest.", "Sort the list {s} in descending order."],
+      ["Sort the numbers {s} from largest to smallest.", "Put the list {s} in descending order."])
+def descending(rng, number):
+    values = some_numbers(rng, number)
+    return dict(s=shown(values)), "", shown(sorted(values, reverse=True))
+
+
+@kind("lists", ["Reverse the list {s}.", "Write {s} in reverse order.", "What is {s} reversed?",
+                "Give the list {s} backwards."],
+      ["Write the list {s} backwards.", "What is the list {s} in reverse order?"])
+def reverse_list(rng, number):
+    values = some_numbers(rng, number)
+    return dict(s=shown(values)), "", shown(reversed(values))
+
+
+@kind("lists", ["What is the {w} number in {s}?", "Find the {w} number in {s}.", "Which number in {s} is the {w}?",
+                "What is the {w} of {s}?"],
+      ["Which is the {w} number in the list {s}?", "Find the {w} of the numbers {s}."])
+def extreme(rng, number):
+    values = some_numbers(rng, number)
+    largest = rng.random() < 0.5
+    return (dict(s=shown(values), w="largest" if largest else "smallest"), "",
+            max(values) if largest else min(values))
+
+
+ORDINALS = ("first", "second", "third", "fourth", "fifth")
+
+
+@kind("lists", ["What is the {w} element of {s}?", "Which number is {w} in {s}?", "Give the {w} item of {s}.",
+                "Take the {w} number from {s}."],
+      ["What is the {w} number in the list {s}?", "Give the {w} element of the list {s}."])
+def element(rng, number):
+    values = some_numbers(rng, number)
+    i = rng.choice((*range(len(values)), -1))
+    return dict(s=shown(values), w="last" if i < 0 else ORDINALS[i]), "", values[i]
+
+
+@kind("lists", ["How many numbers are in {s}?", "How long is the list {s}?", "Count the numbers in {s}.",
+                "What is the length of {s}?"],
+      ["How many elements are in the list {s}?", "What is the length of the list {s}?"])
+def list_length(rng, number):
+    values = some_numbers(rng, number, 2, 5)
+    return dict(s=shown(values)), "", len(values)
+
+
+# Strings that begin with these letters are the strings' held-out range.
+HELD_LETTERS = "KW"
+LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+
+
+def some_string(rng, number, low=3, high=5):
+    """Capital letters, so that the tokenizer, which joins none of them, shows each to the model."""
+    first = [c for c in LETTERS if (c in HELD_LETTERS) == number.wants_held]
+    return rng.choice(first) + "".join(rng.choice(LETTERS) for _ in range(rng.randint(low, high) - 1))
+
+
+@kind("strings", ["Reverse the string {s}.", "What is {s} backwards?", "Write {s} backwards.", "Reverse {s}.",
+                  "Spell {s} in reverse."],
+      ["What is the string {s} reversed?", "Write the string {s} backwards."], cased=True)
+def reverse_string(rng, number):
+    s = some_string(rng, number)
+    return dict(s=s), "", s[::-1]
+
+
+@kind("strings", ["What is the {w} letter of {s}?", "Which letter is {w} in {s}?", "Give the {w} letter of {s}."],
+      ["What is the {w} letter in the string {s}?", "Which is the {w} letter of {s}?"], cased=True)
+def letter_at(rng, number):
+    s = some_string(rng, number)
+    i = rng.choice((*range(min(len(s), 5)), -1))
+    return dict(s=s, w="last" if i < 0 else ORDINALS[i]), "", s[i]
+
+
+@kind("strings", ["How many times does {c} appear in {s}?", "Count the letter {c} in {s}.", "How many {c} are in {s}?"],
+      ["How many times does the letter {c} appear in {s}?", "Count how many {c} are in the string {s}."], cased=True)
+def count_letter(rng, number):
+    s = list(some_string(rng, number, 3, 6))
+    c = rng.choice(LETTERS)
+    for i in range(1, len(s)):
+        if rng.random() < 0.35:
+            s[i] = c
+    s = "".join(s)
+    seen, steps = 0, []
+    for x in s:
+        seen += x == c
+        steps.append(f"{x}:{seen}")
+    return dict(s=s, c=c), " ".join(steps), seen
+
+
+@kind("strings", ["How many letters are in {s}?", "How long is {s}?", "Count the letters in {s}."],
+      ["What is the length of the string {s}?", "How many letters are in the string {s}?"], cased=True)
+def string_length(rng, number):
+    s = some_string(rng, number, 3, 7)
+    return dict(s=s), " ".join(f"{x}:{i}" for i, x in enumerate(s, 1)), len(s)
+
+
+@kind("strings", ["Join {a} and {b}.", "Concatenate {a} and {b}.", "What is {a} followed by {b}?"],
+      ["Join the strings {a} and {b}.", "What is the string {a} followed by {b}?"], cased=True)
+def join(rng, number):
+    a, b = some_string(rng, number, 2, 4), some_string(rng, number, 2, 4)
+    return dict(a=a, b=b), "", a + b
+
+
+@kind("strings", ["Is {s} a palindrome?", "Does {s} read the same backwards?", "Is the string {s} a palindrome?"],
+      ["Tell me, is {s} a palindrome?", "Does the string {s} read the same backwards?"], cased=True)
+def palindrome(rng, number):
+    half = some_string(rng, number, 2, 3)
+    s = half + half[::-1][rng.randint(0, 1):]
+    if rng.random() < 0.5:
+        i = rng.randrange(1, len(s))
+        s = s[:i] + rng.choice([c for c in LETTERS if c != s[i]]) + s[i + 1:]
+    return dict(s=s), s[::-1], "yes" if s == s[::-1] else "no"
+
+
+def truth(value):
+    """How questions and replies write a truth value."""
+    return "true" if value else "false"
+
+
+@kind("logic", ["What is {e}?", "Evaluate {e}.", "{e} = ?", "Is {e} true or false?", "Evaluate the expression {e}."],
+      ["What is the value of {e}?", "Is the expression {e} true or false?"], ranged=False)
+def expression(rng, _):
+    a, b, c = (rng.random() < 0.5 for _ in range(3))
+    negated = rng.random() < 0.4
+    inner, outer = rng.choice(("and", "or")), rng.choice(("and", "or"))
+    left = (a and b) if inner == "and" else (a or b)
+    right = (not c) if negated else c
+    result = (left and right) if outer == "and" else (left or right)
+    text = f"({truth(a)} {inner} {truth(b)}) {outer} " + ("not " if negated else "") + truth(c)
+    working = f"{truth(a)} {inner} {truth(b)} is {truth(left)}."
+    working += f" not {truth(c)} is {truth(right)}." if negated else ""
+    return dict(e=text), working + f" {truth(left)} {outer} {truth(right)} is {truth(result)}.", truth(result)
+
+
+@kind("logic", ["If p is {p} and q is {q}, what is {e}?", "p is {p}, q is {q}. What is {e}?",
+                "Let p be {p} and q be {q}. Is {e} true or false?"],
+      ["p is {p} and q is {q}. Is {e} true or false?", "Let p be {p} and let q be {q}. What is {e}?"], ranged=False)
+def variables(rng, _):
+    p, q, nq = rng.random() < 0.5, rng.random() < 0.5, rng.random() < 0.4
+    op = rng.choice(("and", "or", "xor"))
+    right = q != nq
+    result = {"and": p and right, "or": p or right, "xor": p != right}[op]
+    working = f"not {truth(q)} is {truth(right)}. " if nq else ""
+    return (dict(p=truth(p), q=truth(q), e=f"p {op} " + ("not q" if nq else "q")),
+            working + f"{truth(p)} {op} {truth(right)} is {truth(result)}.", truth(result))
+
+
+GROUPS = ("cats", "birds", "roses", "robots", "pilots", "kings", "trees", "fish", "poets", "cooks")
+TRAITS = ("kind", "blue", "loud", "old", "small", "brave", "green", "quick")
+
+
+@kind("logic", ["{all} {g} are {t}. {x} is one of the {g}. Is {x} {t}?",
+                "{x} is one of the {g}. {all} {g} are {t}. Is {x} {t}?",
+                "If {all} {g} are {t} and {x} is one of the {g}, is {x} {t}?"],
+      ["{x} is one of the {g}. If {all} {g} are {t}, is {x} {t}?"], ranged=False)
+def syllogism(rng, _):
+    every = rng.random() < 0.5
+    slots = dict(all="all" if every else "no", g=rng.choice(GROUPS), t=rng.choice(TRAITS),
+                 x=rng.choice(("Anna", "Ben", "Clara", "David", "Emma", "Felix")))
+    return slots, "", "yes" if every else "no"
