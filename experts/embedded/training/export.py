@@ -98,6 +98,7 @@ def metadata(name, recipe, shape, tokenizer):
     key = lambda k: f"{arch}.{k}"  # noqa: E731
     pairs = [string("general.architecture", arch), string("general.name", name),
              string("general.description", recipe.about), string("general.license", "apache-2.0"),
+             f32("general.sampling.temp", 0.0),  # an answer is looked for, not a variety of them
              u32("general.file_type", 7), u32("general.quantization_version", 2),
              u32("general.alignment", ALIGNMENT),
              u32(key("block_count"), shape.layers), u32(key("context_length"), shape.context),
