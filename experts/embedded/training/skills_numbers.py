@@ -105,19 +105,23 @@ def letter(rng):
 def linear(rng, number):
     a, x, b, v = rng.randint(2, 9), rng.randint(1, 12), number(1, 30), letter(rng)
     if rng.random() < 0.5 or a * x <= b:
-        return (dict(e=f"{a}{v} + {b} = {a * x + b}", v=v),
-                f"{a}{v}={a * x + b}-{b}={a * x} {v}={a * x}/{a}={x}", x)
-    return (dict(e=f"{a}{v} - {b} = {a * x - b}", v=v),
-            f"{a}{v}={a * x - b}+{b}={a * x} {v}={a * x}/{a}={x}", x)
+        c = a * x + b
+        return (dict(e=f"{a}{v} + {b} = {c}", v=v),
+                f"{a}{v}={c}-{b} {subtract_columns(c, b)} {a}{v}={a * x} {v}={a * x}/{a}={x}", x)
+    c = a * x - b
+    return (dict(e=f"{a}{v} - {b} = {c}", v=v),
+            f"{a}{v}={c}+{b} {add_columns(c, b)} {a}{v}={a * x} {v}={a * x}/{a}={x}", x)
 
 
 @kind("equations", SOLVE, SOLVE_HELD)
 def shift(rng, number):
     x, b, v = number(1, 50), number(2, 49), letter(rng)
     if rng.random() < 0.5:
-        return dict(e=f"{v} + {b} = {x + b}", v=v), f"{v}={x + b}-{b}={x}", x
+        c = x + b
+        return dict(e=f"{v} + {b} = {c}", v=v), f"{v}={c}-{b} {subtract_columns(c, b)}", x
     x, b = max(x, b), min(x, b)
-    return dict(e=f"{v} - {b} = {x - b}", v=v), f"{v}={x - b}+{b}={x}", x
+    c = x - b
+    return dict(e=f"{v} - {b} = {c}", v=v), f"{v}={c}+{b} {add_columns(c, b)}", x
 
 
 @kind("equations", SOLVE, SOLVE_HELD, ranged=False)
@@ -278,7 +282,9 @@ def compare(rng, number):
 
 @kind("tracing", ["x = {a}\ny = x + {b}\nx = y * {c}\nWhat is x?", "x = {a}\ny = x + {b}\nx = y * {c}\nprint(x)",
                   "x = {a}; y = x + {b}; x = y * {c}. What is x?",
-                  "Set x to {a}. Set y to x + {b}. Set x to y * {c}. What is x?"],
+                  "Set x to {a}. Set y to x + {b}. Set x to y * {c}. What is x?",
+                  "x = {a}\ny = x + {b}\nx = y * {c}\nWhat is the value of x now?",
+                  "x is {a}. y is x + {b}. x becomes y * {c}. What is x?"],
       ["x = {a}\ny = x + {b}\nx = y * {c}\nWhat is the value of x?",
        "What is x after this? x = {a}; y = x + {b}; x = y * {c}."], cased=True)
 def assignments(rng, number):
@@ -289,7 +295,9 @@ def assignments(rng, number):
 @kind("tracing", ["x = {a}\nfor i in range({n}):\n    x = x + {b}\nWhat is x?",
                   "x = {a}\nfor i in range({n}):\n    x += {b}\nprint(x)",
                   "Start with {a}. Add {b} {n} times. What is the result?",
-                  "x = {a}. Repeat {n} times: x = x + {b}. What is x?"],
+                  "x = {a}. Repeat {n} times: x = x + {b}. What is x?",
+                  "Set x to {a}. Add {b} to it {n} times. What is x?",
+                  "x = {a}\nfor i in range({n}):\n    x = x + {b}\nWhat is the value of x?"],
       ["x = {a}\nfor i in range({n}):\n    x = x + {b}\nprint(x)", "x is {a}. Add {b} to x {n} times. What is x?"],
       cased=True)
 def loop(rng, number):
@@ -299,7 +307,8 @@ def loop(rng, number):
 
 @kind("tracing", ["x = {a}\nif x > {b}:\n    x = x - {c}\nelse:\n    x = x + {c}\nWhat is x?",
                   "x = {a}\nif x > {b}:\n    x = x - {c}\nelse:\n    x = x + {c}\nprint(x)",
-                  "x is {a}. If x > {b}, subtract {c}, else add {c}. What is x?"],
+                  "x is {a}. If x > {b}, subtract {c}, else add {c}. What is x?",
+                  "Set x to {a}. If x > {b}, subtract {c}, else add {c}. What is x now?"],
       ["x = {a}. If x > {b}, subtract {c}, else add {c}. What is x?"], cased=True)
 def branch(rng, number):
     a, b, c = number(10, 60), rng.randint(10, 60), rng.randint(2, 9)

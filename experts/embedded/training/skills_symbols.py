@@ -9,7 +9,8 @@ LENGTHS = (31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)
 
 
 @kind("calendar", ["What day of the week is {n} days {way} {day}?", "Which weekday is {n} days {way} {day}?",
-                   "{n} days {way} {day} is which day?", "What day is {n} days {way} {day}?"],
+                   "{n} days {way} {day} is which day?", "What day is {n} days {way} {day}?",
+                   "What weekday is {n} days {way} {day}?", "What day is it {n} days {way} {day}?"],
       ["Which day of the week is {n} days {way} {day}?", "What weekday is it {n} days {way} {day}?"])
 def weekday(rng, number):
     n, i, after = number(2, 40), rng.randrange(7), rng.random() < 0.6
@@ -19,7 +20,8 @@ def weekday(rng, number):
 
 
 @kind("calendar", ["Which month is {n} months {way} {month}?", "What month is {n} months {way} {month}?",
-                   "{n} months {way} {month} is which month?"],
+                   "{n} months {way} {month} is which month?", "Which month is it {n} months {way} {month}?",
+                   "Tell me what month is {n} months {way} {month}."],
       ["What month is it {n} months {way} {month}?", "Tell me which month is {n} months {way} {month}."],
       ranged=False)
 def month(rng, _):
@@ -32,7 +34,8 @@ def month(rng, _):
 
 
 @kind("calendar", ["What time is {n} minutes after {h}:{m:02d}?", "It is {h}:{m:02d}. What time is it in {n} minutes?",
-                   "{n} minutes after {h}:{m:02d} is what time?"],
+                   "{n} minutes after {h}:{m:02d} is what time?", "What is the time {n} minutes after {h}:{m:02d}?",
+                   "It is {h}:{m:02d}. What is the time {n} minutes after that?"],
       ["It is {h}:{m:02d}. What time is {n} minutes after that?", "What time is it {n} minutes after {h}:{m:02d}?"])
 def clock(rng, number):
     h, m, n = rng.randint(1, 11), rng.randrange(0, 60, 5), number(5, 59)
@@ -43,7 +46,8 @@ def clock(rng, number):
 
 @kind("calendar", ["How many days are there from {a} {month} to {b} {month}?",
                    "How many days are between {month} {a} and {month} {b}?",
-                   "From {month} {a} to {month} {b} is how many days?"],
+                   "From {month} {a} to {month} {b} is how many days?",
+                   "How many days are there from {month} {a} to {month} {b}?"],
       ["How many days are there between {month} {a} and {month} {b}?"])
 def days_between(rng, number):
     i = rng.randrange(12)
@@ -60,7 +64,8 @@ def leap(rng, _):
     return dict(y=y), f"{y % 100:02d} mod 4 is {y % 100 % 4}", "yes" if leaps else "no"
 
 
-@kind("calendar", ["How many days does {month} have?", "How many days are in {month}?", "Days in {month}?"],
+@kind("calendar", ["How many days does {month} have?", "How many days are in {month}?", "Days in {month}?",
+                   "What is the number of days in {month}?"],
       ["How many days are there in {month}?"], ranged=False)
 def month_length(rng, _):
     i = rng.choice((0, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11))
@@ -70,6 +75,11 @@ def month_length(rng, _):
 def shown(values):
     """A list as questions and answers write it."""
     return "[" + ", ".join(map(str, values)) + "]"
+
+
+def named(rng, values):
+    """A list with or without what it is in front, so that phrasings with either are understood."""
+    return rng.choice(("", "", "the list ", "the numbers ")) + shown(values)
 
 
 def some_numbers(rng, number, low=3, high=4):
@@ -82,58 +92,58 @@ def some_numbers(rng, number, low=3, high=4):
     return values
 
 
-@kind("lists", ["Sort {s} from smallest to largest.", "Sort the list {s}.", "Put {s} in ascending order.",
-                "Sort these numbers: {s}.", "Order {s} from smallest to largest."],
+@kind("lists", ["Sort {l} from smallest to largest.", "Sort the list {s}.", "Put {l} in ascending order.",
+                "Sort these numbers: {s}.", "Order {l} from smallest to largest."],
       ["Sort the numbers {s} in ascending order.", "Put the list {s} in order from smallest to largest."])
 def ascending(rng, number):
     values = some_numbers(rng, number)
-    return dict(s=shown(values)), "", shown(sorted(values))
+    return dict(s=shown(values), l=named(rng, values)), "", shown(sorted(values))
 
 
-@kind("lists", ["Sort {s} from largest to smallest.", "Put {s} in descending order.",
-                "Order {s} from largest to smallest.", "Sort the list {s} in descending order."],
+@kind("lists", ["Sort {l} from largest to smallest.", "Put {l} in descending order.",
+                "Order {l} from largest to smallest.", "Sort the list {s} in descending order."],
       ["Sort the numbers {s} from largest to smallest.", "Put the list {s} in descending order."])
 def descending(rng, number):
     values = some_numbers(rng, number)
-    return dict(s=shown(values)), "", shown(sorted(values, reverse=True))
+    return dict(s=shown(values), l=named(rng, values)), "", shown(sorted(values, reverse=True))
 
 
-@kind("lists", ["Reverse the list {s}.", "Write {s} in reverse order.", "What is {s} reversed?",
-                "Give the list {s} backwards."],
+@kind("lists", ["Reverse {l}.", "Write {l} in reverse order.", "What is {l} reversed?",
+                "Give {l} backwards."],
       ["Write the list {s} backwards.", "What is the list {s} in reverse order?"])
 def reverse_list(rng, number):
     values = some_numbers(rng, number)
-    return dict(s=shown(values)), "", shown(reversed(values))
+    return dict(s=shown(values), l=named(rng, values)), "", shown(reversed(values))
 
 
-@kind("lists", ["What is the {w} number in {s}?", "Find the {w} number in {s}.", "Which number in {s} is the {w}?",
-                "What is the {w} of {s}?"],
-      ["Which is the {w} number in the list {s}?", "Find the {w} of the numbers {s}."])
+@kind("lists", ["What is the {w} number in {l}?", "Find the {w} number in {l}.", "Which number in {l} is the {w}?",
+                "What is the {w} of {l}?", "Find the {w} of {l}."],
+      ["Which is the {w} number in the list {s}?", "Which is the {w} of the numbers {s}?"])
 def extreme(rng, number):
     values = some_numbers(rng, number)
     largest = rng.random() < 0.5
-    return (dict(s=shown(values), w="largest" if largest else "smallest"), "",
+    return (dict(s=shown(values), l=named(rng, values), w="largest" if largest else "smallest"), "",
             max(values) if largest else min(values))
 
 
 ORDINALS = ("first", "second", "third", "fourth", "fifth")
 
 
-@kind("lists", ["What is the {w} element of {s}?", "Which number is {w} in {s}?", "Give the {w} item of {s}.",
-                "Take the {w} number from {s}."],
-      ["What is the {w} number in the list {s}?", "Give the {w} element of the list {s}."])
+@kind("lists", ["What is the {w} element of {l}?", "Which number is {w} in {l}?", "Give the {w} item of {l}.",
+                "Take the {w} number from {l}.", "Give the {w} element of {l}."],
+      ["What is the {w} number in the list {s}?", "Which is the {w} element of the list {s}?"])
 def element(rng, number):
     values = some_numbers(rng, number)
     i = rng.choice((*range(len(values)), -1))
-    return dict(s=shown(values), w="last" if i < 0 else ORDINALS[i]), "", values[i]
+    return dict(s=shown(values), l=named(rng, values), w="last" if i < 0 else ORDINALS[i]), "", values[i]
 
 
-@kind("lists", ["How many numbers are in {s}?", "How long is the list {s}?", "Count the numbers in {s}.",
-                "What is the length of {s}?"],
-      ["How many elements are in the list {s}?", "What is the length of the list {s}?"])
+@kind("lists", ["How many numbers are in {l}?", "How long is {l}?", "Count the elements in {l}.",
+                "What is the length of {l}?", "How many elements are in {l}?"],
+      ["How many elements does the list {s} have?", "Count how many numbers are in the list {s}."])
 def list_length(rng, number):
     values = some_numbers(rng, number, 2, 5)
-    return dict(s=shown(values)), "", len(values)
+    return dict(s=shown(values), l=named(rng, values)), "", len(values)
 
 
 # Strings that begin with these letters are the strings' held-out range.
@@ -147,43 +157,33 @@ def some_string(rng, number, low=3, high=5):
     return rng.choice(first) + "".join(rng.choice(LETTERS) for _ in range(rng.randint(low, high) - 1))
 
 
-@kind("strings", ["Reverse the string {s}.", "What is {s} backwards?", "Write {s} backwards.", "Reverse {s}.",
-                  "Spell {s} in reverse."],
-      ["What is the string {s} reversed?", "Write the string {s} backwards."], cased=True)
+def called(rng, s):
+    """A string with or without what it is in front."""
+    return rng.choice(("", "", "the string ", "the word ")) + s
+
+
+@kind("strings", ["What is {l} backwards?", "Write {l} backwards.", "Reverse {l}.", "Spell {l} in reverse."],
+      ["What is the string {s} reversed?", "What do you get when you reverse {s}?"], cased=True)
 def reverse_string(rng, number):
     s = some_string(rng, number)
-    return dict(s=s), "", s[::-1]
+    return dict(s=s, l=called(rng, s)), "", s[::-1]
 
 
-@kind("strings", ["What is the {w} letter of {s}?", "Which letter is {w} in {s}?", "Give the {w} letter of {s}."],
-      ["What is the {w} letter in the string {s}?", "Which is the {w} letter of {s}?"], cased=True)
+@kind("strings", ["What is the {w} letter of {l}?", "Which letter is {w} in {l}?", "Give the {w} letter of {l}.",
+                  "What is the {w} letter in {l}?"],
+      ["Find the {w} letter in the string {s}.", "Which is the {w} letter of {s}?"], cased=True)
 def letter_at(rng, number):
     s = some_string(rng, number)
     i = rng.choice((*range(min(len(s), 5)), -1))
-    return dict(s=s, w="last" if i < 0 else ORDINALS[i]), "", s[i]
+    return dict(s=s, l=called(rng, s), w="last" if i < 0 else ORDINALS[i]), "", s[i]
 
 
-@kind("strings", ["How many times does {c} appear in {s}?", "Count the letter {c} in {s}.", "How many {c} are in {s}?"],
-      ["How many times does the letter {c} appear in {s}?", "Count how many {c} are in the string {s}."], cased=True)
-def count_letter(rng, number):
-    s = list(some_string(rng, number, 3, 6))
-    c = rng.choice(LETTERS)
-    for i in range(1, len(s)):
-        if rng.random() < 0.35:
-            s[i] = c
-    s = "".join(s)
-    seen, steps = 0, []
-    for x in s:
-        seen += x == c
-        steps.append(f"{x}:{seen}")
-    return dict(s=s, c=c), " ".join(steps), seen
-
-
-@kind("strings", ["How many letters are in {s}?", "How long is {s}?", "Count the letters in {s}."],
-      ["What is the length of the string {s}?", "How many letters are in the string {s}?"], cased=True)
+@kind("strings", ["How many letters are in {l}?", "How long is {l}?", "Count the letters in {l}.",
+                  "What is the length of {l}?"],
+      ["How many letters does the string {s} have?", "Count how many letters are in {s}."], cased=True)
 def string_length(rng, number):
     s = some_string(rng, number, 3, 7)
-    return dict(s=s), " ".join(f"{x}:{i}" for i, x in enumerate(s, 1)), len(s)
+    return dict(s=s, l=called(rng, s)), " ".join(f"{x}:{i}" for i, x in enumerate(s, 1)), len(s)
 
 
 @kind("strings", ["Join {a} and {b}.", "Concatenate {a} and {b}.", "What is {a} followed by {b}?"],
@@ -193,15 +193,15 @@ def join(rng, number):
     return dict(a=a, b=b), "", a + b
 
 
-@kind("strings", ["Is {s} a palindrome?", "Does {s} read the same backwards?", "Is the string {s} a palindrome?"],
-      ["Tell me, is {s} a palindrome?", "Does the string {s} read the same backwards?"], cased=True)
+@kind("strings", ["Is {l} a palindrome?", "Does {l} read the same backwards?", "Is {l} the same backwards?"],
+      ["Tell me, is {s} a palindrome?", "Does the string {s} read the same in reverse?"], cased=True)
 def palindrome(rng, number):
     half = some_string(rng, number, 2, 3)
     s = half + half[::-1][rng.randint(0, 1):]
     if rng.random() < 0.5:
         i = rng.randrange(1, len(s))
         s = s[:i] + rng.choice([c for c in LETTERS if c != s[i]]) + s[i + 1:]
-    return dict(s=s), s[::-1], "yes" if s == s[::-1] else "no"
+    return dict(s=s, l=called(rng, s)), s[::-1], "yes" if s == s[::-1] else "no"
 
 
 def truth(value):

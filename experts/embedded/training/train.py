@@ -158,8 +158,8 @@ def start(name, recipe, tokenizer):
     network = Network(Shape(vocabulary=len(tokenizer.tokens), **recipe.shape))
     if recipe.base:
         base = torch.load(RUNS / f"{recipe.base}.pt")["network"]
-        sparse = network.shape.experts > 0
-        network.load_state_dict(upcycled(base, network.shape.experts) if sparse else base, strict=not sparse)
+        grows = network.shape.experts > 0 and not RECIPES[recipe.base].shape
+        network.load_state_dict(upcycled(base, network.shape.experts) if grows else base, strict=not grows)
     return network
 
 
