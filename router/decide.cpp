@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <string_view>
 
 #include "router/cards.h"
 #include "router/splitmix.h"
@@ -13,7 +14,7 @@ constexpr float kTokensOutExpected = 256;
 constexpr std::uint32_t kTokensInTypical = 256;
 constexpr float kLoadWaitMs = 10'000;  // to wait so long for a load weighs like a full load
 constexpr float kInterval = 1.645f;    // two-sided 90% of a normal
-constexpr std::uint64_t kNamePrime = 0x100000001B3;  // FNV-1a's
+constexpr std::uint64_t kFnvBasis = 0xCBF29CE484222325, kFnvPrime = 0x100000001B3;
 
 std::uint32_t wanted_capabilities(const Needs& needs) {
   std::uint32_t wanted = 0;
@@ -175,21 +176,30 @@ void list_skills(const Competence& known, Route& out) {
   }
 }
 
+std::uint64_t fnv(std::string_view bytes, std::uint64_t hash) {
+  for (const char c : bytes) hash = (hash ^ static_cast<unsigned char>(c)) * kFnvPrime;
+  return hash;
+}
+
+/// What the turns of newcomers are drawn by. Not the features: they take all numbers for one.
+std::uint64_t turns_of(const Query& query, const Features& features) {
+  return query.text.empty() ? features.hash : fnv(query.text, kFnvBasis);
+}
+
 /// Whether a newcomer gets this query if it wins it. Drawn by the query's words and the expert's
 /// name: the same query falls the same way again, and what it got it keeps when its share grows.
-bool has_turn(const Features& features, const PoolExpert& expert) {
+bool has_turn(std::uint64_t turns, const PoolExpert& expert) {
   if (expert.share >= 1) return true;
-  std::uint64_t draws = features.hash;
-  for (const char c : expert.name) draws = (draws ^ static_cast<unsigned char>(c)) * kNamePrime;
+  std::uint64_t draws = fnv(expert.name, turns);
   return draw_unit(draws) < static_cast<double>(expert.share);
 }
 
 /// Who comes first when nothing is explored: the best candidate that has its turn, or the best if
 /// none has.
-std::uint32_t first_in_turn(const Features& features, const PoolView& pool, const Route& out,
+std::uint32_t first_in_turn(std::uint64_t turns, const PoolView& pool, const Route& out,
                             std::uint32_t eligible) {
   for (std::uint32_t i = 0; i < eligible; ++i) {
-    if (has_turn(features, pool.experts[out.candidates[i].expert])) return i;
+    if (has_turn(turns, pool.experts[out.candidates[i].expert])) return i;
   }
   return 0;
 }
@@ -208,10 +218,10 @@ double chance_in_turn(const PoolView& pool, const Route& out, std::uint32_t elig
 }
 
 /// Newcomers that do not have their turn are barred, behind the eligible ones.
-void bar_out_of_turn(const Features& features, const PoolView& pool, Route& out) {
+void bar_out_of_turn(std::uint64_t turns, const PoolView& pool, Route& out) {
   for (std::uint32_t i = 1; i < out.candidates.size(); ++i) {
     Candidate& c = out.candidates[i];
-    if (c.bar == Bar::none && !has_turn(features, pool.experts[c.expert])) c.bar = Bar::shadow;
+    if (c.bar == Bar::none && !has_turn(turns, pool.experts[c.expert])) c.bar = Bar::shadow;
   }
   std::stable_partition(out.candidates.begin(), out.candidates.end(),
                         [](const Candidate& c) { return c.bar == Bar::none; });
@@ -225,7 +235,8 @@ bool choose_first(const Query& query, const Features& features, const PoolView& 
   const auto is_newcomer = [](const PoolExpert& expert) { return expert.share < 1; };
   const bool newcomers = std::any_of(pool.experts.begin(), pool.experts.end(), is_newcomer);
   if (eligible == 0 || (!newcomers && (pool.explore <= 0 || eligible < 2))) return false;
-  const std::uint32_t best = newcomers ? first_in_turn(features, pool, out, eligible) : 0;
+  const std::uint64_t turns = newcomers ? turns_of(query, features) : 0;
+  const std::uint32_t best = newcomers ? first_in_turn(turns, pool, out, eligible) : 0;
   std::uint32_t chosen = best;
   const double each = pool.explore / eligible;
   std::uint64_t draws = query.seed;
@@ -235,7 +246,7 @@ bool choose_first(const Query& query, const Features& features, const PoolView& 
   out.propensity = static_cast<float>((1 - pool.explore) * in_turn + each);
   std::rotate(out.candidates.begin(), out.candidates.begin() + chosen,
               out.candidates.begin() + chosen + 1);
-  if (newcomers) bar_out_of_turn(features, pool, out);
+  if (newcomers) bar_out_of_turn(turns, pool, out);
   return chosen != best;
 }
 

@@ -24,7 +24,7 @@ struct DecideScratch {
 };
 
 /// With an empty policy the pool's default expert comes first (Reason::fallback). `out` is
-/// overwritten and its memory reused. query.text is not read.
+/// overwritten and its memory reused. query.text is read for the turns of newcomers only.
 void decide(const Query& query, const Features& features, const Policy& policy,
             const PoolView& pool, DecideScratch& scratch, Route& out);
 

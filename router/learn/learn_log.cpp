@@ -85,20 +85,18 @@ void refuse_unlearnable(const Policy& old, const LearnOptions& options) {
     throw std::runtime_error("--out must be another file than --policy: the old one is kept");
 }
 
-void decide_promotion(LearnReport& report) {
-  const ReplayDiff& replay = *report.diff.replay;
+}  // namespace
+
+Promotion judge_promotion(const ReplayDiff& replay) {
   const std::size_t worse = replay.worse(kLearnSkillRowsMin);
-  report.promoted = replay.gain.lo >= -kLearnLossMax && worse == 0;
   std::ostringstream why;
   why << std::fixed << std::setprecision(2) << "gain " << 100 * replay.gain.mean << " points (95% "
       << 100 * replay.gain.lo << " to " << 100 * replay.gain.hi << ", allowed is "
       << -100 * kLearnLossMax << " and above), " << worse << " skills significantly worse";
-  report.why = why.str();
+  return {replay.gain.lo >= -kLearnLossMax && worse == 0, why.str()};
 }
 
-}  // namespace
-
-LearnReport learn_from_log(const LearnOptions& options) {
+LearnReport learn_from_log(const LearnOptions& options, PolicyPtr* made) {
   LearnReport report;
   const PolicyPtr old = load_policy(options.policy);
   refuse_unlearnable(*old, options);
@@ -127,11 +125,14 @@ LearnReport learn_from_log(const LearnOptions& options) {
   judging.held_out_part = true;
   judging.progress = options.progress;
   report.diff = diff_policies(*old, *fresh, judging);
-  decide_promotion(report);
+  const Promotion promotion = judge_promotion(*report.diff.replay);
+  report.promoted = promotion.passes;
+  report.why = promotion.why;
   if (report.promoted) {
     Policy written = *fresh;
     save_policy(written, options.out);
   }
+  if (made != nullptr) *made = fresh;
   return report;
 }
 

@@ -19,6 +19,14 @@ namespace router {
 inline constexpr double kLearnLossMax = 0.005;  // half a point
 inline constexpr std::size_t kLearnSkillRowsMin = 100;
 
+struct Promotion {
+  bool passes = false;
+  std::string why;  // the comparison that decided, with its numbers
+};
+
+/// The gate, on rows that neither policy was trained on.
+Promotion judge_promotion(const ReplayDiff& replay);
+
 struct LearnOptions {
   std::string log;                 // the service's database
   std::string policy;              // the one that serves now
@@ -37,9 +45,10 @@ struct LearnReport {
   std::string why;  // the comparison that decided, with its numbers
 };
 
+/// `made`, when given, receives the policy, whether it passes or not.
 /// Throws std::runtime_error: the log or a file cannot be read, nothing in the log was graded, or
 /// the old policy was trained on every row, so that none is left to compare on.
-LearnReport learn_from_log(const LearnOptions& options);
+LearnReport learn_from_log(const LearnOptions& options, PolicyPtr* made = nullptr);
 
 void print(const LearnReport& report, std::ostream& out);
 

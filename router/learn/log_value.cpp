@@ -16,6 +16,12 @@
 namespace router {
 namespace {
 
+/// Whether it could have been chosen: a newcomer that did not have its turn counts, its chance is
+/// in the propensity.
+bool could_be_chosen(const Candidate& candidate) {
+  return candidate.bar == Bar::none || candidate.bar == Bar::shadow;
+}
+
 double weight_of(const LoggedChoice& row) {
   return row.same ? std::min(kWeightMax, 1 / std::max(row.propensity, 1e-9)) : 0;
 }
@@ -26,7 +32,7 @@ PoolView pool_of(const LoggedRoute& logged) {
   for (const Candidate& candidate : logged.route.candidates) {
     pool.experts.emplace_back();
     pool.experts.back().name = logged.experts[candidate.expert];
-    pool.experts.back().healthy = candidate.bar == Bar::none;
+    pool.experts.back().healthy = could_be_chosen(candidate);
   }
   return pool;
 }
@@ -40,7 +46,7 @@ class Targets {
   const Candidate* choose(const LoggedRoute& logged, const std::string& text) {
     PoolView& pool = bound(logged);
     for (std::size_t i = 0; i < pool.experts.size(); ++i)
-      pool.experts[i].healthy = logged.route.candidates[i].bar == Bar::none;
+      pool.experts[i].healthy = could_be_chosen(logged.route.candidates[i]);
     extractor_.extract(text, features_);
     decide(Query{}, features_, policy_, pool, scratch_, route_);
     if (route_.eligible() == 0) return nullptr;

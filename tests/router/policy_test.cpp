@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <filesystem>
 #include <fstream>
@@ -200,6 +201,66 @@ TEST_F(World, ExplorationLogsItsPropensity) {
   }
   ASSERT_EQ(count.size(), 3u);
   for (auto [expert, share] : count) EXPECT_NEAR(share, propensity[expert], 0.03);
+}
+
+TEST_F(World, ANewcomerGetsItsShareOfItsWinsAndTheSameQueriesAgain) {
+  PoolView view = pool();
+  view.experts[2].share = 0.3F;  // alice
+  view.explore = 0.1;
+  int got = 0, kept = 0, drawn = 0;
+  double propensity = 0, expected = 0;
+  const int rounds = 3000;
+  for (int i = 0; i < rounds; ++i) {
+    Query query;
+    query.seed = static_cast<std::uint64_t>(i) * 77;
+    const std::string text = "prime theorem number " + std::to_string(i);
+    query.text = text;
+    const Route out = route(text, view, query);
+    const bool alice = view.experts[out.candidates[0].expert].name == "alice";
+    got += alice, drawn += out.reason == Reason::explored;
+    if (alice) propensity = out.propensity;
+    expected = 0.9 * 0.3 + 0.1 / 3;
+    view.experts[2].share = 0.6F;
+    view.explore = 0;
+    const Route more = route(text, view, query);
+    kept += alice && out.reason == Reason::learned &&
+            view.experts[more.candidates[0].expert].name == "alice";
+    view.experts[2].share = 0.3F;
+    view.explore = 0.1;
+    if (!alice && out.reason != Reason::explored) {
+      EXPECT_EQ(out.candidates[2].bar, Bar::shadow);
+    }
+  }
+  EXPECT_NEAR(propensity, expected, 1e-6);
+  EXPECT_NEAR(static_cast<double>(got) / rounds, expected, 0.03);
+  EXPECT_GT(drawn, rounds / 30);
+  EXPECT_GT(kept, 0.8 * got);  // all but those that were drawn by exploration alone
+}
+
+TEST_F(World, AShadowIsWeighedAndNeverChosen) {
+  PoolView view = pool();
+  view.experts[2].share = 0;
+  view.explore = 0.5;
+  for (std::uint64_t seed = 0; seed < 200; ++seed) {
+    Query query;
+    query.seed = seed;
+    const Route out = route("prime theorem", view, query);
+    ASSERT_EQ(out.eligible(), 2u);
+    const auto shadow = std::find_if(out.candidates.begin(), out.candidates.end(),
+                                     [](const auto& c) { return c.bar == Bar::shadow; });
+    ASSERT_NE(shadow, out.candidates.end());
+    EXPECT_EQ(view.experts[shadow->expert].name, "alice");
+    EXPECT_GT(shadow->utility,
+              out.candidates[0].utility);  // it would have won, and the log says so
+  }
+}
+
+TEST_F(World, WhereOnlyNewcomersAreLeftTheBestIsAsked) {
+  PoolView view = pool();
+  for (PoolExpert& expert : view.experts) expert.share = 0.001F;
+  const Route out = route("prime theorem", view);
+  EXPECT_EQ(view.experts[out.candidates[0].expert].name, "alice");
+  EXPECT_NEAR(out.propensity, 1, 0.01);
 }
 
 TEST_F(World, SameInputsSameBytes) {
