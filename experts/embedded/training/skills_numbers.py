@@ -245,7 +245,7 @@ def from_binary(rng, number):
                 "What is the remainder of {a} divided by {m}?", "Find the remainder when {a} is divided by {m}."],
       ["What is the remainder when {a} is divided by {m}?", "Find {a} mod {m}.", "Compute {a} mod {m}."])
 def modulo(rng, number):
-    a, m = number(10, 99), rng.randint(2, 9)
+    a, m = number(10, 49), rng.randint(2, 6)
     return dict(a=a, m=m), f"{m}*{a // m}={a - a % m} {a}-{a - a % m}={a % m}", a % m
 
 

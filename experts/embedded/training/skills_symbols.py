@@ -11,11 +11,11 @@ LENGTHS = (31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)
 @kind("calendar", ["What day of the week is {n} days {way} {day}?", "Which weekday is {n} days {way} {day}?",
                    "{n} days {way} {day} is which day?", "What day is {n} days {way} {day}?",
                    "What weekday is {n} days {way} {day}?", "What day is it {n} days {way} {day}?"],
-      ["Which day of the week is {n} days {way} {day}?", "What weekday is it {n} days {way} {day}?"])
-def weekday(rng, number):
-    n, i, after = number(2, 40), rng.randrange(7), rng.random() < 0.6
-    working = f"{n}-{n - n % 7}={n % 7}"
-    return (dict(n=n, day=DAYS[i], way="after" if after else "before"), working,
+      ["Which day of the week is {n} days {way} {day}?", "What weekday is it {n} days {way} {day}?"],
+      ranged=False)
+def weekday(rng, _):
+    n, i, after = rng.randint(2, 9), rng.randrange(7), rng.random() < 0.6
+    return (dict(n=n, day=DAYS[i], way="after" if after else "before"), "",
             DAYS[(i + (n if after else -n)) % 7])
 
 
@@ -42,18 +42,6 @@ def clock(rng, number):
     total = m + n
     working = f"{m}+{n}={total}" + (f" {total}-60={total - 60} {h}+1={h + 1}" if total >= 60 else "")
     return dict(h=h, m=m, n=n), working, f"{h + total // 60}:{total % 60:02d}"
-
-
-@kind("calendar", ["How many days are there from {a} {month} to {b} {month}?",
-                   "How many days are between {month} {a} and {month} {b}?",
-                   "From {month} {a} to {month} {b} is how many days?",
-                   "How many days are there from {month} {a} to {month} {b}?"],
-      ["How many days are there between {month} {a} and {month} {b}?"])
-def days_between(rng, number):
-    i = rng.randrange(12)
-    a = rng.randint(1, 15)
-    b = number(a + 1, 28)
-    return dict(a=a, b=b, month=MONTHS[i]), f"{b}-{a}", b - a
 
 
 @kind("calendar", ["Is {y} a leap year?", "Was {y} a leap year?", "Is the year {y} a leap year?"],
@@ -96,7 +84,7 @@ def some_numbers(rng, number, low=3, high=4):
                 "Sort these numbers: {s}.", "Order {l} from smallest to largest."],
       ["Sort the numbers {s} in ascending order.", "Put the list {s} in order from smallest to largest."])
 def ascending(rng, number):
-    values = some_numbers(rng, number)
+    values = some_numbers(rng, number, high=4 if rng.random() < 0.3 else 3)
     return dict(s=shown(values), l=named(rng, values)), "", shown(sorted(values))
 
 
@@ -104,7 +92,7 @@ def ascending(rng, number):
                 "Order {l} from largest to smallest.", "Sort the list {s} in descending order."],
       ["Sort the numbers {s} from largest to smallest.", "Put the list {s} in descending order."])
 def descending(rng, number):
-    values = some_numbers(rng, number)
+    values = some_numbers(rng, number, high=4 if rng.random() < 0.3 else 3)
     return dict(s=shown(values), l=named(rng, values)), "", shown(sorted(values, reverse=True))
 
 
@@ -162,7 +150,8 @@ def called(rng, s):
     return rng.choice(("", "", "the string ", "the word ")) + s
 
 
-@kind("strings", ["What is {l} backwards?", "Write {l} backwards.", "Reverse {l}.", "Spell {l} in reverse."],
+@kind("strings", ["What is {l} backwards?", "Write {l} backwards.", "Reverse {l}.", "Spell {l} in reverse.",
+                  "What is {l} in reverse?", "Give {l} reversed."],
       ["What is the string {s} reversed?", "What do you get when you reverse {s}?"], cased=True)
 def reverse_string(rng, number):
     s = some_string(rng, number)
@@ -186,22 +175,12 @@ def string_length(rng, number):
     return dict(s=s, l=called(rng, s)), " ".join(f"{x}:{i}" for i, x in enumerate(s, 1)), len(s)
 
 
-@kind("strings", ["Join {a} and {b}.", "Concatenate {a} and {b}.", "What is {a} followed by {b}?"],
+@kind("strings", ["Join {a} and {b}.", "Concatenate {a} and {b}.", "What is {a} followed by {b}?",
+                  "Put {a} and {b} together.", "Join the words {a} and {b}.", "What is the word {a} followed by {b}?"],
       ["Join the strings {a} and {b}.", "What is the string {a} followed by {b}?"], cased=True)
 def join(rng, number):
     a, b = some_string(rng, number, 2, 4), some_string(rng, number, 2, 4)
     return dict(a=a, b=b), "", a + b
-
-
-@kind("strings", ["Is {l} a palindrome?", "Does {l} read the same backwards?", "Is {l} the same backwards?"],
-      ["Tell me, is {s} a palindrome?", "Does the string {s} read the same in reverse?"], cased=True)
-def palindrome(rng, number):
-    half = some_string(rng, number, 2, 3)
-    s = half + half[::-1][rng.randint(0, 1):]
-    if rng.random() < 0.5:
-        i = rng.randrange(1, len(s))
-        s = s[:i] + rng.choice([c for c in LETTERS if c != s[i]]) + s[i + 1:]
-    return dict(s=s, l=called(rng, s)), s[::-1], "yes" if s == s[::-1] else "no"
 
 
 def truth(value):
