@@ -74,7 +74,12 @@ int serve(const Args& args) {
     batches.runner().stop();
     house.journal.stop();
   };
-  http::serve(server, {.reload = [&] { house.reload(args); }, .flush = flush});
+  const auto reload = [&] {
+    house.reload(args);
+    server.reload_certificate();
+    if (admin) admin->reload_certificate();
+  };
+  http::serve(server, {.reload = reload, .flush = flush});
   return 0;
 }
 

@@ -35,8 +35,16 @@ void read_http(Section& in, http::Options& out) {
   in.read("strict", out.strict);
 }
 
+void read_tls(Section& in, http::TlsFiles& out) {
+  in.read("certificate", out.certificate);
+  in.read("key", out.key);
+  if (out.certificate.empty() != out.key.empty())
+    in.fault(out.key.empty() ? "key" : "certificate", "is missing: TLS takes both files");
+}
+
 void read_admin(Section& in, http::AdminOptions& out) {
   in.read("listen", out.listen);
+  in.object("tls", [&](Section& section) { read_tls(section, out.tls); });
   in.read("require_key", out.require_key);
   std::string address;
   std::uint16_t port = 0;
@@ -332,6 +340,7 @@ Config read(const nlohmann::json& document, Faults& faults, nlohmann::json* show
     in.fault("listen", error.what());
   }
   in.show("listen", config.http.address + ":" + std::to_string(config.http.port));
+  in.object("tls", [&](Section& section) { read_tls(section, config.http.tls); });
   in.object("admin", [&](Section& section) { read_admin(section, config.admin); });
   in.read("data", config.data);
   in.read("policy", config.policy);

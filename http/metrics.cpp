@@ -61,8 +61,8 @@ void append_histogram(std::string& out, const std::string& name, const Labels& l
 }
 
 constexpr std::array<std::string_view, kLimits> kLimitNames = {
-    "connections", "header",    "target",    "body",       "bodies",
-    "head_time",   "body_time", "idle_time", "write_time", "total_time"};
+    "connections", "header",    "target",     "body",       "bodies",   "head_time",
+    "body_time",   "idle_time", "write_time", "total_time", "handshake"};
 
 }  // namespace
 

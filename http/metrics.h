@@ -66,9 +66,10 @@ enum class Limit : std::uint8_t {
   body_time,
   idle_time,
   write_time,
-  total_time
+  total_time,
+  handshake  // of TLS: it failed or took too long
 };
-inline constexpr std::size_t kLimits = 10;
+inline constexpr std::size_t kLimits = 11;
 
 class Metrics {
  public:

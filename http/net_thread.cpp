@@ -35,10 +35,11 @@ tcp family_of(int listener) {
 }  // namespace
 
 NetThread::NetThread(const Options& options, Metrics& metrics, int index, int listener,
-                     const MakeDoors& make_doors)
+                     const Certificate* certificate, const MakeDoors& make_doors)
     : options_(options),
       metrics_(metrics),
       shard_(metrics.shard(static_cast<std::size_t>(index))),
+      certificate_(certificate),
       acceptor_(loop_.get_executor()),
       timer_(loop_),
       doors_(make_doors(loop_, index)),
@@ -92,9 +93,10 @@ void NetThread::admit(Socket socket) {
                  asio::bind_cancellation_slot(session->slot(), std::move(gone)));
 }
 
-/// One more than the limit: a short answer, without waiting for a request.
+/// One more than the limit: a short answer, without waiting for a request or for a handshake.
 void NetThread::turn_away(Socket socket) {
   shard_.count_limit(Limit::connections);
+  if (certificate_ != nullptr) return;
   Problem problem;
   problem.fault = Fault::connections_full;
   problem.message = "too many connections at this moment";

@@ -25,9 +25,10 @@ using MakeDoors = std::function<Doors(boost::asio::io_context& loop, int index)>
 
 class NetThread {
  public:
-  /// `listener` is a bound, listening TCP socket, which becomes this object's own.
+  /// `listener` is a bound, listening TCP socket, which becomes this object's own. `certificate`
+  /// outlives this object; null: no TLS.
   NetThread(const Options& options, Metrics& metrics, int index, int listener,
-            const MakeDoors& make_doors);
+            const Certificate* certificate, const MakeDoors& make_doors);
   ~NetThread();
 
   /// Runs until drained; on the net thread.
@@ -61,6 +62,11 @@ class NetThread {
 
   bool draining() const { return draining_; }
 
+  /// The state of a new connection; null: it is plain.
+  std::unique_ptr<Tls> begin_tls() const {
+    return certificate_ == nullptr ? nullptr : certificate_->accept();
+  }
+
   void count_running(int more) { running_ += more; }
 
   /// So many requests run that replies are sent together at the end of a turn of the loop: a client
@@ -85,6 +91,7 @@ class NetThread {
   const Options& options_;
   Metrics& metrics_;
   Metrics::Shard& shard_;
+  const Certificate* certificate_;
   boost::asio::io_context loop_{1};
   boost::asio::basic_socket_acceptor<boost::asio::ip::tcp, boost::asio::io_context::executor_type>
       acceptor_;

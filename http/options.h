@@ -19,10 +19,17 @@ struct BatchOptions {
   int flush_ms = 100;                      // outcomes are committed this often
 };
 
+/// PEM files of a listener's certificate, its chain behind it, and its key, which no other user may
+/// read. Both empty: no TLS. Read at the start and at SIGHUP.
+struct TlsFiles {
+  std::string certificate, key;
+};
+
 struct Options {
   std::string address = "127.0.0.1";  // numeric IPv4 or IPv6 address to listen on
   std::uint16_t port = 8300;          // 0: any free port
-  int net_threads = 1;                // each with its own event loop and its own listening socket
+  TlsFiles tls;
+  int net_threads = 1;  // each with its own event loop and its own listening socket
 
   std::size_t connections_max = 16'384;  // over all net threads; one more is told 503 and closed
   std::size_t header_bytes_max = 16 * 1024;
@@ -61,6 +68,7 @@ struct Options {
 /// be changed by itself.
 struct AdminOptions {
   std::string listen;        // ADDRESS:PORT; empty: there is none
+  TlsFiles tls;              // its own: the public listener's is not used here
   bool require_key = false;  // clients need a key even while no client key was ever made
 
   std::size_t document_bytes_max = 1024 * 1024;     // of one resource or patch

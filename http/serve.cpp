@@ -94,12 +94,14 @@ Server::Server(const Options& options, const MakeDoors& make_doors)
   if (options.net_threads < 1 || options.net_threads > 256) {
     throw std::runtime_error("net_threads must be 1 to 256");
   }
+  if (!options_.tls.certificate.empty()) certificate_.emplace(options_.tls);
   raise_descriptor_limit();
   const std::vector<int> listeners = listeners_of(options_);
   port_ = port_of(listeners.front());
   for (int i = 0; i < options_.net_threads; ++i) {
-    nets_.push_back(std::make_unique<NetThread>(
-        options_, metrics_, i, listeners[static_cast<std::size_t>(i)], make_doors));
+    nets_.push_back(
+        std::make_unique<NetThread>(options_, metrics_, i, listeners[static_cast<std::size_t>(i)],
+                                    certificate_ ? &*certificate_ : nullptr, make_doors));
   }
 }
 
@@ -108,6 +110,15 @@ Server::~Server() {
   drain();
   for (const auto& net : nets_) net->cancel();
   wait();
+}
+
+void Server::reload_certificate() {
+  if (!certificate_) return;
+  try {
+    certificate_->reload();
+  } catch (const std::runtime_error& error) {
+    spdlog::error("the running certificate is kept: {}", error.what());
+  }
 }
 
 void Server::start() {

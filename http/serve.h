@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <semaphore>
 #include <thread>
 #include <vector>
@@ -27,6 +28,10 @@ class Server {
 
   std::uint16_t port() const { return port_; }
 
+  /// Any thread: reads the certificate again. One that cannot be used changes nothing, and the log
+  /// says why.
+  void reload_certificate();
+
   void start();
 
   /// Any thread, any number of times: no new connections; what runs is finished within
@@ -42,6 +47,7 @@ class Server {
 
   const Options options_;
   Metrics metrics_;
+  std::optional<Certificate> certificate_;
   std::uint16_t port_ = 0;
   std::vector<std::unique_ptr<NetThread>> nets_;
   std::vector<std::thread> threads_;

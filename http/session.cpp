@@ -55,7 +55,10 @@ std::optional<Limit> limit_of(Fault fault) {
 }  // namespace
 
 Session::Session(NetThread& thread, Socket socket)
-    : thread_(thread), socket_(std::move(socket)), parser_(thread.options()) {
+    : thread_(thread),
+      socket_(std::move(socket)),
+      tls_(thread.begin_tls()),
+      parser_(thread.options()) {
   thread_.metrics().count_connection(+1);
 }
 
@@ -69,6 +72,8 @@ asio::awaitable<void> Session::run() {
   do {
     begin_request();
     while (!take_input()) {
+      if (tls_ != nullptr && open_sealed()) continue;
+      if (!unsent_.empty()) co_await flush();
       const auto [error, bytes] = co_await socket_.async_read_some(room(), kAsTuple);
       take_read(error, bytes);
     }
@@ -189,7 +194,11 @@ asio::mutable_buffer Session::room() {
 }
 
 void Session::take_read(const boost::system::error_code& error, std::size_t bytes) {
-  input_end_ += bytes;
+  if (tls_ != nullptr) {
+    tls_->feed({input_.data() + input_end_, bytes});
+  } else {
+    input_end_ += bytes;
+  }
   if (!error) return;
   if (phase_ == Phase::idle) {
     gone_ = true;
@@ -202,6 +211,25 @@ void Session::take_read(const boost::system::error_code& error, std::size_t byte
   } else {
     gone_ = true;
   }
+}
+
+/// Reads on in what the peer sent over TLS. False: that takes more bytes from the socket.
+bool Session::open_sealed() {
+  const auto into = room();
+  const auto bytes = tls_->open({static_cast<char*>(into.data()), into.size()});
+  input_end_ += bytes;
+  if (!tls_->outgoing().empty()) send_sealed();
+  if (tls_->ended()) {
+    take_read(asio::error::eof, 0);
+  } else if (tls_->failed()) {
+    thread_.metrics().count_limit(Limit::handshake);
+    gone_ = !tls_->spoke_http();
+    if (tls_->spoke_http()) {
+      tls_.reset();  // so that the client can read why
+      refuse(Fault::bad_http, "this port speaks TLS: the address begins with https://");
+    }
+  }
+  return bytes > 0 || gone_ || refusal_;
 }
 
 void Session::refuse(Fault fault, std::string message) {
@@ -358,8 +386,22 @@ bool Session::push_chunk(std::string_view piece, bool last) {
   return send(parts);
 }
 
-/// Offers `parts` to the kernel at once and keeps what it does not take. True: all taken.
+/// Sends `parts`, sealed where the connection is. True: the kernel took all of it.
 bool Session::send(std::span<const iovec> parts) {
+  if (tls_ == nullptr) return send_raw(parts);
+  gone_ = gone_ || !tls_->seal(parts);
+  return send_sealed();
+}
+
+bool Session::send_sealed() {
+  const iovec part = part_of(tls_->outgoing());
+  const bool taken = send_raw({&part, 1});
+  tls_->clear_outgoing();
+  return taken;
+}
+
+/// Offers `parts` to the kernel at once and keeps what it does not take. True: all taken.
+bool Session::send_raw(std::span<const iovec> parts) {
   if (gone_) return false;
   std::size_t taken = 0;
   if (unsent_.empty()) {
@@ -398,6 +440,11 @@ asio::awaitable<bool> Session::flush() {
 /// Closes so that the client can still read the reply: a close with unread input would reset it.
 asio::awaitable<void> Session::linger() {
   boost::system::error_code ignored;
+  if (tls_ != nullptr) {
+    tls_->close();
+    send_sealed();
+    if (!unsent_.empty()) co_await flush();
+  }
   socket_.shutdown(asio::socket_base::shutdown_send, ignored);
   phase_ = Phase::lingering;
   deadline_ = Clock::now() + ms(thread_.options().linger_ms_max);
@@ -420,7 +467,8 @@ void Session::sweep(Clock::time_point now) {
   switch (phase_) {
     case Phase::idle:
       if (now < deadline_) return slim();
-      thread_.metrics().count_limit(Limit::idle_time);
+      thread_.metrics().count_limit(tls_ != nullptr && !tls_->ready() ? Limit::handshake
+                                                                      : Limit::idle_time);
       socket_.close(ignored);
       return;
     case Phase::replying:
@@ -458,9 +506,16 @@ void Session::slim() {
 }
 
 bool Session::peer_closed() {
-  char byte = 0;
-  const ssize_t got = ::recv(socket_.native_handle(), &byte, 1, MSG_PEEK | MSG_DONTWAIT);
-  return got == 0 || (got < 0 && errno != EAGAIN && errno != EWOULDBLOCK && errno != EINTR);
+  // Over TLS a goodbye is a record among others, so they are taken, as far as the limit goes.
+  const bool takes = tls_ != nullptr && tls_->waiting() < thread_.options().read_bytes_max;
+  char bytes[4096];
+  const ssize_t got = takes ? ::recv(socket_.native_handle(), bytes, sizeof bytes, MSG_DONTWAIT)
+                            : ::recv(socket_.native_handle(), bytes, 1, MSG_PEEK | MSG_DONTWAIT);
+  if (got == 0) return true;
+  if (got < 0) return errno != EAGAIN && errno != EWOULDBLOCK && errno != EINTR;
+  if (!takes) return false;
+  tls_->feed({bytes, static_cast<std::size_t>(got)});
+  return tls_->peek_end();
 }
 
 void Session::abandon() {

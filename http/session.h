@@ -25,6 +25,7 @@
 #include "http/problem.h"
 #include "http/request.h"
 #include "http/request_parser.h"
+#include "http/tls.h"
 
 namespace http {
 
@@ -124,12 +125,16 @@ class Session {
   bool push_chunk(std::string_view piece, bool last);
   void append_head(std::string& out, std::optional<std::size_t> length) const;
   bool send(std::span<const iovec> parts);
+  bool send_raw(std::span<const iovec> parts);
+  bool send_sealed();
+  bool open_sealed();
   void slim();
   bool peer_closed();
   void abandon();
 
   NetThread& thread_;
   Socket socket_;
+  std::unique_ptr<Tls> tls_;  // null: the connection is plain
   boost::asio::cancellation_signal cancel_;
   RequestParser parser_;
   Request request_;

@@ -212,6 +212,7 @@ http::Doors make_doors(House& house, boost::asio::io_context& loop, int index) {
 http::Options admin_options(const config::Config& config) {
   http::Options options = config.http;
   config::parse_listen(config.admin.listen, options.address, options.port);
+  options.tls = config.admin.tls;
   options.net_threads = 1;
   options.connections_max = kAdminConnectionsMax;
   options.body_bytes_max = config.admin.policy_bytes_max;

@@ -151,6 +151,8 @@ class Client {
 
   bool connected() const { return connected_; }
 
+  int fd() const { return fd_; }
+
   void close() {
     if (fd_ >= 0) ::close(fd_);
     fd_ = -1;
