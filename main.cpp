@@ -13,6 +13,7 @@
 #include <random>
 
 #include "config/house/admin_commands.h"
+#include "config/house/completion.h"
 #include "config/house/house.h"
 #include "experts/moe/tools/bench.h"
 #include "experts/moe/tools/inspect.h"
@@ -295,6 +296,7 @@ int main(int argc, char** argv) {
   house::add_admin_commands(app, status);
   store::add_knowledge_commands(app, config::default_data_dir());
 
+  house::add_completion_command(app);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {

@@ -349,6 +349,10 @@ Config read(const nlohmann::json& document, Faults& faults, nlohmann::json* show
   std::size_t level = 2;
   in.read_choice("log_level", level, levels);
   config.log_level = levels[level];
+  const std::vector<std::string> formats = {"text", "json"};
+  std::size_t format = 0;
+  in.read_choice("log_format", format, formats);
+  config.log_format = formats[format];
   in.object("http", [&](Section& section) { read_http(section, config.http); });
   in.object("batches", [&](Section& section) { read_batches(section, config.http.batches); });
   in.object("store", [&](Section& section) { read_store(section, config.store); });

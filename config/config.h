@@ -28,10 +28,11 @@ struct Config {
   experts::ResidencyOptions residency;
   std::vector<router::PoolOptions> pools;
   std::vector<router::SkillCard> skills;  // what the experts' declared skills mean
-  std::string data = "";           // directory of the database; empty: the default_data_dir()
-  std::string policy;              // file made by `skillyard train`; empty: none
-  std::string log_level = "info";  // trace, debug, info, warn, error
-  bool discover = true;            // look for servers where none is configured
+  std::string data = "";            // directory of the database; empty: the default_data_dir()
+  std::string policy;               // file made by `skillyard train`; empty: none
+  std::string log_level = "info";   // trace, debug, info, warn, error
+  std::string log_format = "text";  // text, or json: an object a line
+  bool discover = true;             // look for servers where none is configured
 };
 
 /// One sentence each, with the key's place.

@@ -1,5 +1,6 @@
 #include "config/house/house.h"
 
+#include <spdlog/pattern_formatter.h>
 #include <spdlog/spdlog.h>
 
 #include <algorithm>
@@ -78,8 +79,31 @@ router::RetrievalModel gate_of(const config::Config& config) {
   return fs::exists(usual) ? router::load_gate(usual.string()) : router::RetrievalModel{};
 }
 
-void set_up_log(const std::string& level) {
-  spdlog::set_pattern("%Y-%m-%dT%H:%M:%S.%e %^%l%$ %v");
+/// The text of a log line as a JSON string.
+class JsonText : public spdlog::custom_flag_formatter {
+ public:
+  void format(const spdlog::details::log_msg& line, const std::tm&,
+              spdlog::memory_buf_t& out) override {
+    const auto replace = nlohmann::json::error_handler_t::replace;
+    const nlohmann::json text = std::string(line.payload.data(), line.payload.size());
+    const std::string quoted = text.dump(-1, ' ', false, replace);
+    out.append(quoted.data(), quoted.data() + quoted.size());
+  }
+
+  std::unique_ptr<custom_flag_formatter> clone() const override {
+    return std::make_unique<JsonText>();
+  }
+};
+
+void set_up_log(const std::string& level, const std::string& format) {
+  if (format == "json") {
+    auto lines = std::make_unique<spdlog::pattern_formatter>(spdlog::pattern_time_type::utc);
+    lines->add_flag<JsonText>('*').set_pattern(
+        R"({"time":"%Y-%m-%dT%H:%M:%S.%fZ","level":"%l","message":%*})");
+    spdlog::set_formatter(std::move(lines));
+  } else {
+    spdlog::set_pattern("%Y-%m-%dT%H:%M:%S.%e %^%l%$ %v");
+  }
   spdlog::set_level(spdlog::level::from_str(level == "warn" ? "warning" : level));
 }
 
@@ -110,7 +134,7 @@ Settled settle(const Args& args, const char* log_level) {
   settings = config::read(merged.document, faults);
   if (!faults.empty()) config::refuse("the command line", faults);
   if (settings.data.empty()) settings.data = config::default_data_dir();
-  set_up_log(log_level ? log_level : settings.log_level);
+  set_up_log(log_level ? log_level : settings.log_level, settings.log_format);
   fs::create_directories(settings.data);
   settings.store.path = (fs::path(settings.data) / "skillyard.db").string();
   if (args.file_only) {
