@@ -64,8 +64,9 @@ int serve(const Args& args) {
   http::Server server(house.config.http, make);
   std::optional<http::Server> admin;
   if (!house.config.admin.listen.empty()) {
-    admin.emplace(house::admin_options(house.config),
-                  [&](boost::asio::io_context&, int) { return make_admin_doors(house); });
+    admin.emplace(house::admin_options(house.config), [&](boost::asio::io_context& loop, int) {
+      return make_admin_doors(house, loop);
+    });
     admin->start();
     spdlog::info("administrators on {}, port {}", house.config.admin.listen, admin->port());
   }
@@ -295,8 +296,8 @@ int main(int argc, char** argv) {
   add_model_commands(app);
   house::add_admin_commands(app, status);
   store::add_knowledge_commands(app, config::default_data_dir());
-
   house::add_completion_command(app);
+
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {

@@ -82,6 +82,19 @@ Json parsed(const std::optional<std::string>& text) {
   return text ? Json::parse(*text) : Json();
 }
 
+/// Of every resource that is not what it was: `experts/big` and the way from then to now.
+Json diff_by_resource(const Merged& before, const Merged& after) {
+  Json diffs = Json::object();
+  for (const auto* side : {&before, &after}) {
+    for (const auto& resource : side->resources) {
+      auto diff = Json::diff(seen(before, resource.kind, resource.name),
+                             seen(after, resource.kind, resource.name));
+      if (!diff.empty()) diffs[resource.kind + "/" + resource.name] = std::move(diff);
+    }
+  }
+  return diffs;
+}
+
 Json json_of(const store::AdminVersion& version) {
   return {{"object", "skillyard.version"}, {"version", version.number},
           {"unix_us", version.unix_us},    {"author", version.author},
@@ -331,6 +344,10 @@ store::AdminVersion Ledger::version_of(const Edit& edit, const Wishes& wishes,
 void Ledger::tell(Edited& edited, const Edit& edit, const Merged& before,
                   const Merged& after) const {
   edited.version = version_;
+  if (edit.verb == Verb::rollback) {
+    edited.diff = diff_by_resource(before, after);
+    return;
+  }
   const auto* resource = find(after, edit.kind, edit.name);
   edited.created = resource != nullptr && find(before, edit.kind, edit.name) == nullptr;
   if (resource != nullptr) edited.etag = etag_of(*resource);

@@ -44,6 +44,9 @@ void upload_policy(Session& session);
 void promote_policy(Session& session);
 void release_policy(Session& session);
 
+boost::asio::awaitable<void> show_profiles(Session& session);
+boost::asio::awaitable<void> show_frontier(Session& session);
+
 // http/admin_keys.cpp
 void list_keys(Session& session);
 void make_key(Session& session);
@@ -60,6 +63,9 @@ void list_evals(Session& session);
 void show_eval(Session& session);
 void show_eval_page(Session& session);
 void cancel_eval(Session& session);
+
+// http/console.cpp
+void show_console(Session& session);
 
 // http/openapi.cpp
 void show_openapi(Session& session);

@@ -1,11 +1,16 @@
 #include <openssl/sha.h>
 
+#include <algorithm>
+#include <cmath>
 #include <filesystem>
+#include <set>
 
 #include "http/admin.h"
 #include "http/admin_doors.h"
 #include "http/net_thread.h"
 #include "http/records.h"
+#include "http/workers.h"
+#include "router/learn/policy_map.h"
 #include "router/policy.h"
 
 namespace http {
@@ -18,6 +23,8 @@ namespace {
 using Json = nlohmann::json;
 
 constexpr std::chrono::seconds kFlushPatience{10};
+constexpr std::int64_t kPointsMax = 200;  // of a frontier
+constexpr double kNormal95 = 1.96;        // standard deviations
 
 std::string hex_of(std::uint64_t version) {
   char text[20];
@@ -64,7 +71,115 @@ void keep(Session& session, const router::PolicyPtr& policy) {
   if (!logged) throw std::runtime_error("the database did not take the policy's row in time");
 }
 
+/// Names of the experts that are enabled.
+std::set<std::string> pool_of(const AdminDoors& doors) {
+  std::set<std::string> names;
+  for (const auto& shown : doors.list("experts"))
+    if (shown.document.value("enabled", true)) names.insert(shown.name);
+  return names;
+}
+
+/// A row a skill, a column an expert, as the map's matrices are the other way round.
+template <typename Figure>
+Json by_skill(const router::PolicyMap& map, Figure figure) {
+  Json rows = Json::array();
+  for (std::size_t s = 0; s < map.skills.size(); ++s) {
+    Json row = Json::array();
+    for (std::size_t e = 0; e < map.experts.size(); ++e)
+      row.push_back(figure(e * map.skills.size() + s));
+    rows.push_back(std::move(row));
+  }
+  return rows;
+}
+
+Json profiles_of(const router::Policy& policy, const std::set<std::string>& pool) {
+  const auto map = router::make_policy_map(policy, {});
+  Json experts = Json::array();
+  for (const auto& expert : policy.experts)
+    experts.push_back({{"name", expert.name},
+                       {"in_pool", pool.contains(expert.name)},
+                       {"mean", expert.mean},
+                       {"cost_usd", expert.cost_usd < 0 ? Json() : Json(expert.cost_usd)},
+                       {"outcomes", expert.outcomes}});
+  const auto& rate = map.problem.value;
+  const auto outcomes = [&](std::size_t at) {
+    const auto e = at / map.skills.size(), s = at % map.skills.size();
+    return policy.support[s * policy.experts.size() + e];
+  };
+  const auto interval = [&](std::size_t at) {
+    const double half = kNormal95 * map.sd[at];
+    return Json{std::max(0.0, rate[at] - half), std::min(1.0, rate[at] + half)};
+  };
+  return {{"object", "skillyard.profiles"},
+          {"policy", hex_of(policy.version)},
+          {"declared", policy.declared},
+          {"skills", map.skills},
+          {"traffic", map.problem.share},
+          {"experts", std::move(experts)},
+          {"rates", by_skill(map, [&](std::size_t at) { return rate[at]; })},
+          {"intervals", by_skill(map, interval)},
+          {"outcomes", by_skill(map, outcomes)}};
+}
+
+/// Over the experts that the policy knows and the pool has.
+Json frontier_of(const router::Policy& policy, const std::set<std::string>& pool,
+                 std::size_t points_max) {
+  router::PolicyMapOptions options;
+  for (const auto& expert : policy.experts)
+    if (pool.contains(expert.name)) options.experts.push_back(expert.name);
+  if (options.experts.empty())
+    throw std::runtime_error("the running policy knows none of the pool's experts");
+  Json frontier =
+      Json::parse(router::to_json(router::find_frontier(policy, options, "spend", points_max)));
+  frontier["object"] = "skillyard.frontier";
+  frontier["policy"] = hex_of(policy.version);
+  return frontier;
+}
+
+/// Has a worker work out what is shown of the running policy; 422 when there is nothing to show.
+asio::awaitable<void> show_of_policy(
+    Session& session,
+    std::function<Json(const router::Policy&, const std::set<std::string>&)> make) {
+  const AdminDoors& doors = *session.thread().doors().admin;
+  const auto policy = doors.policy();
+  const auto pool = pool_of(doors);
+  Json shown;
+  std::string failure;
+  std::function<void()> job = [&] {
+    try {
+      if (policy->empty()) throw std::runtime_error("no policy is running");
+      shown = make(*policy, pool);
+    } catch (const std::runtime_error& error) {
+      failure = error.what();
+    }
+  };
+  co_await doors.workers->run(std::move(job));
+  if (failure.empty())
+    reply_json(session, shown);
+  else
+    reply_problem(session, Fault::bad_resource, failure);
+}
+
 }  // namespace
+
+asio::awaitable<void> show_profiles(Session& session) {
+  std::function<Json(const router::Policy&, const std::set<std::string>&)> make = profiles_of;
+  co_await show_of_policy(session, std::move(make));
+}
+
+asio::awaitable<void> show_frontier(Session& session) {
+  QueryFields query(session.request().query(), {"points"});
+  const auto points = query.integer("points", kPointsMax, 2, kPointsMax);
+  if (query.problem()) {
+    fill(session.response(), *query.problem());
+    co_return;
+  }
+  std::function<Json(const router::Policy&, const std::set<std::string>&)> make =
+      [points](const router::Policy& policy, const std::set<std::string>& pool) {
+        return frontier_of(policy, pool, static_cast<std::size_t>(points));
+      };
+  co_await show_of_policy(session, std::move(make));
+}
 
 asio::awaitable<void> list_policies(Session& session) {
   std::vector<store::PolicyRow> rows;

@@ -220,7 +220,7 @@ http::Options admin_options(const config::Config& config) {
   return options;
 }
 
-http::Doors make_admin_doors(House& house) {
+http::Doors make_admin_doors(House& house, boost::asio::io_context& loop) {
   boost::system::error_code bad;
   const auto address = boost::asio::ip::make_address(admin_options(house.config).address, bad);
   http::AdminDoors& admin = house.admin;
@@ -245,7 +245,11 @@ http::Doors make_admin_doors(House& house) {
     return house.ledger.versions(before, limit);
   };
   admin.version = [&house](std::int64_t number) { return house.ledger.version(number); };
+  const auto rooms = std::make_shared<Rooms>(loop, house, house.config.http.net_threads);
   http::Doors doors;
+  doors.explain = [rooms](const router::Query& query, const router::LoggedRoute& logged) {
+    return rooms->pipeline.explain(query, logged);
+  };
   doors.admin = &admin;
   doors.keys = &house.keys;
   doors.records = &house.records;

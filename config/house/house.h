@@ -105,7 +105,7 @@ struct Rooms {
 http::Doors make_doors(House& house, boost::asio::io_context& loop, int index);
 
 /// The same for the administrators' listener.
-http::Doors make_admin_doors(House& house);
+http::Doors make_admin_doors(House& house, boost::asio::io_context& loop);
 
 /// The administrators' listener as the edge's options. Throws when its address is no good.
 http::Options admin_options(const config::Config& config);

@@ -73,6 +73,7 @@ PolicyFrontier find_frontier(const Policy& policy, const PolicyMapOptions& optio
                              const std::string& axis, std::size_t points_max);
 
 std::string to_json(const PolicyMapReport& report);
+/// With each expert alone, for comparison.
 std::string to_json(const PolicyFrontier& frontier);
 void print(const PolicyMapReport& report, std::ostream& out);
 void print(const PolicyFrontier& frontier, std::ostream& out);

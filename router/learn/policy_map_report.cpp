@@ -2,6 +2,7 @@
 #include <cmath>
 #include <iomanip>
 #include <nlohmann/json.hpp>
+#include <numeric>
 #include <ostream>
 
 #include "router/learn/policy_map.h"
@@ -96,6 +97,19 @@ std::string to_json(const PolicyFrontier& frontier) {
                              {"hull", point.hull},
                              {"residents", names(frontier.map, point.residents)},
                              {"map", assigned(frontier.map, point.expert_of)}});
+  }
+  const MapProblem& problem = frontier.map.problem;
+  const std::size_t skills = frontier.map.skills.size();
+  for (std::size_t s = 0; s < skills; ++s)
+    out["traffic"][frontier.map.skills[s]] = problem.share[s];
+  for (std::size_t e = 0; e < frontier.map.experts.size(); ++e) {
+    const auto mean = [&](const std::vector<double>& figures) {
+      return std::inner_product(problem.share.begin(), problem.share.end(),
+                                figures.begin() + static_cast<std::ptrdiff_t>(e * skills), 0.0);
+    };
+    out["experts"].push_back({{"name", frontier.map.experts[e]},
+                              {"value", mean(problem.value)},
+                              {"spend", frontier.map.priced ? Json(mean(problem.cost)) : Json()}});
   }
   return text_of(out);
 }

@@ -56,6 +56,8 @@ def test_a_resource_is_made_changed_and_removed_while_the_service_serves():
         assert served.admin("DELETE", "/admin/experts/org/two", If_Match="*")[0] == 200
         assert "org/two" not in names(served)
         assert served.admin("GET", "/admin/experts/org/two")[0] == 404
+        status, _, would = served.admin("POST", "/admin/versions/2/rollback?validate=1", {})
+        assert status == 200 and would["diff"].keys() == {"experts/org/two"} and "org/two" not in names(served), would
         status, _, back = served.admin("POST", "/admin/versions/2/rollback", {})
         assert status == 200 and "org/two" in names(served), back
         assert [row["verb"] for row in served.admin("GET", "/admin/versions")[2]["data"]] == ["rollback to 2", "remove", "patch", "put"]

@@ -11,29 +11,10 @@ sys.path.insert(0, os.path.dirname(__file__))
 import faulty
 import service
 
-CLIENT = "openai@6"
-
-
-def installed():
-    """The client, installed once below the build folder; None when that is impossible here."""
-    place = pathlib.Path(service.binary()).resolve().parent / "openai-client"
-    if not (place / "node_modules/openai/package.json").exists():
-        place.mkdir(exist_ok=True)
-        done = subprocess.run(["npm", "install", "--prefix", place, "--no-audit", "--no-fund", "--ignore-scripts", CLIENT],
-                              capture_output=True, text=True, timeout=240)
-        if done.returncode != 0:
-            print(done.stderr[-2000:])
-            return None
-    return place
-
-
 def main():
-    if not shutil.which("node") or not shutil.which("npm"):
-        print("skipped: needs node and npm")
-        return 77
-    place = installed()
+    place = service.npm_package("openai", 6)
     if place is None:
-        print(f"skipped: npm could not install {CLIENT}")
+        print("skipped: the openai client is not there")
         return 77
     upstream, port, handler = faulty.serve()
     config = place / "config.json"

@@ -4,6 +4,7 @@ import json
 import os
 import pathlib
 import re
+import shutil
 import signal
 import subprocess
 import tempfile
@@ -44,6 +45,22 @@ def run_tests(names):
         if name.startswith("test_"):
             print(name, flush=True)
             test()
+
+
+def npm_package(name, version):
+    """A folder with the package from npm, installed once below the build folder; None when that is impossible here."""
+    if not shutil.which("node") or not shutil.which("npm"):
+        print("needs node and npm")
+        return None
+    place = pathlib.Path(binary()).resolve().parent / f"{name}-client"
+    if not (place / f"node_modules/{name}/package.json").exists():
+        place.mkdir(exist_ok=True)
+        done = subprocess.run(["npm", "install", "--prefix", place, "--no-audit", "--no-fund", "--ignore-scripts",
+                               f"{name}@{version}"], capture_output=True, text=True, timeout=240)
+        if done.returncode != 0:
+            print(f"npm could not install {name}: {done.stderr[-2000:]}")
+            return None
+    return place
 
 
 class Service:
