@@ -8,15 +8,23 @@ MONTHS = ("January", "February", "March", "April", "May", "June", "July", "Augus
 LENGTHS = (31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)
 
 
+def on_circle(names, i, move):
+    """Working and name of `move` steps from names[i], less than a round: the first one counts as 1."""
+    size, place = len(names), i + 1 + move
+    working = f"{i + 1}{move:+d}={place}"
+    if not 1 <= place <= size:
+        working += f" {place}-{size}={place - size}" if place > size else f" {place}+{size}={place + size}"
+    return working, names[(place - 1) % size]
+
+
 @kind("calendar", ["What day of the week is {n} days {way} {day}?", "Which weekday is {n} days {way} {day}?",
                    "{n} days {way} {day} is which day?", "What day is {n} days {way} {day}?",
                    "What weekday is {n} days {way} {day}?", "What day is it {n} days {way} {day}?"],
       ["Which day of the week is {n} days {way} {day}?", "What weekday is it {n} days {way} {day}?"],
       ranged=False)
 def weekday(rng, _):
-    n, i, after = rng.randint(2, 9), rng.randrange(7), rng.random() < 0.6
-    return (dict(n=n, day=DAYS[i], way="after" if after else "before"), "",
-            DAYS[(i + (n if after else -n)) % 7])
+    n, i, after = rng.randint(2, 7), rng.randrange(7), rng.random() < 0.6
+    return (dict(n=n, day=DAYS[i], way="after" if after else "before"), *on_circle(DAYS, i, n if after else -n))
 
 
 @kind("calendar", ["Which month is {n} months {way} {month}?", "What month is {n} months {way} {month}?",
@@ -26,11 +34,8 @@ def weekday(rng, _):
       ranged=False)
 def month(rng, _):
     n, i, after = rng.randint(2, 11), rng.randrange(12), rng.random() < 0.6
-    m = i + 1 + (n if after else -n)
-    working = f"{i + 1}{'+' if after else '-'}{n}={m}"
-    if not 1 <= m <= 12:
-        working += f" {m}-12={m - 12}" if m > 12 else f" {m}+12={m + 12}"
-    return dict(n=n, month=MONTHS[i], way="after" if after else "before"), working, MONTHS[(m - 1) % 12]
+    return (dict(n=n, month=MONTHS[i], way="after" if after else "before"),
+            *on_circle(MONTHS, i, n if after else -n))
 
 
 @kind("calendar", ["What time is {n} minutes after {h}:{m:02d}?", "It is {h}:{m:02d}. What time is it in {n} minutes?",
