@@ -4,6 +4,7 @@
 
 #include <cmath>
 #include <cstring>
+#include <span>
 
 namespace router {
 namespace {
@@ -23,27 +24,28 @@ constexpr std::uint64_t kStemWord = seed_of(1), kOptionWord = seed_of(2), kStemP
 
 constexpr std::size_t kOpeningTokens = 3;
 
-enum class Kind : std::uint8_t { space, letter, digit, drop, symbol, wide };
+enum class Kind : std::uint8_t { space, drop, symbol, wide };  // of a byte outside words
 
-/// What a byte of a word adds to the word's tally; 0 ends the word.
-constexpr std::uint64_t kOneByte = 1, kOneDigit = 1 << 20, kOneCapital = std::uint64_t{1} << 40;
-constexpr std::uint64_t kTallyMask = kOneDigit - 1;
+/// A byte of a word: its lower case in the lowest eight bits, and what the word's tally counts. The
+/// lowest bits of a tally are a sum that nobody reads: that of a whole text does not reach the
+/// next.
+constexpr std::uint64_t kOneDigit = 1 << 20, kOneCapital = std::uint64_t{1} << 40;
+constexpr std::size_t kReadBytesMax = kHeadBytes + kTailBytes;
+static_assert(kReadBytesMax * 'z' < kOneDigit);
 
 struct ByteTable {
   std::array<Kind, 256> kind{};
-  std::array<unsigned char, 256> lower{};
-  std::array<std::uint64_t, 256> tally{};
+  std::array<std::uint64_t, 256> in_word{};  // 0 ends the word
 
   constexpr ByteTable() {
     for (int c = 0; c < 256; ++c) {
       const bool capital = c >= 'A' && c <= 'Z';
-      lower[c] = static_cast<unsigned char>(capital ? c + 32 : c);
       if (c <= ' ' || c == 127)
         kind[c] = Kind::space;
       else if (c >= '0' && c <= '9')
-        kind[c] = Kind::digit, tally[c] = kOneByte + kOneDigit;
+        in_word[c] = c + kOneDigit;
       else if ((c >= 'a' && c <= 'z') || capital)
-        kind[c] = Kind::letter, tally[c] = kOneByte + (capital ? kOneCapital : 0);
+        in_word[c] = capital ? c + 32 + kOneCapital : c;
       else if (c >= 128)
         kind[c] = Kind::wide;
       else
@@ -57,7 +59,7 @@ struct ByteTable {
 constexpr ByteTable kBytes;
 
 /// A byte of the text emits at most a token and a pair; the opening three and the ending two more.
-constexpr std::size_t kEmittedMax = 2 * (kHeadBytes + kTailBytes) + 8;
+constexpr std::size_t kEmittedMax = 2 * kReadBytesMax + 8;
 
 bool is_wide_script(std::int32_t code) {
   return (code >= 0x3040 && code <= 0x30ff) || (code >= 0x3400 && code <= 0x9fff) ||
@@ -67,109 +69,113 @@ bool is_wide_script(std::int32_t code) {
 
 }  // namespace
 
-/// Where distinct buckets go. Copied into loops: bytes may be written to `seen`, which to the
-/// compiler could be any member of any object.
-struct Trail {
-  std::uint8_t* seen;  // [kBuckets] the epoch in which a bucket was last met
-  std::uint32_t* next;
-  std::uint8_t epoch;
+/// Where distinct buckets go.
+class Trail {
+ public:
+  Trail(std::uint8_t* seen, std::uint8_t epoch, std::uint32_t* first)
+      : seen_(seen), next_(first), epoch_(epoch) {}
 
-  /// Writes the bucket and keeps it only if it is new: whether it is, no branch could guess.
+  /// The n-grams of a field: each token, and the pair with the one before; in the stem also how it
+  /// opens and how it ends.
+  void follow(std::span<const std::uint64_t> tokens, bool stem) {
+    const std::uint64_t word_seed = stem ? kStemWord : kOptionWord;
+    const std::uint64_t pair_seed = stem ? kStemPair : kOptionPair;
+    const std::size_t opening_tokens = stem ? kOpeningTokens : 0;
+    std::uint64_t previous = 0, pair = 0, opening = kOpening;
+    for (std::size_t i = 0; i < tokens.size(); ++i) {
+      emit(tokens[i] ^ word_seed);
+      pair = previous * kFnvPrime ^ tokens[i];
+      if (i > 0) emit(pair ^ pair_seed);
+      if (i < opening_tokens) {
+        opening = opening * kFnvPrime ^ tokens[i];
+        emit_edge(opening * kFnvPrime);
+      }
+      previous = tokens[i];
+    }
+    if (stem && !tokens.empty()) emit_edge(kEnding ^ previous);
+    if (stem && tokens.size() > 1) emit_edge(kEnding ^ pair);
+  }
+
+  std::uint32_t* end() const { return next_; }
+
+ private:
   void emit(std::uint64_t hash) { emit_into(0, kPlainBuckets, hash); }
 
   void emit_edge(std::uint64_t hash) { emit_into(kPlainBuckets, kBuckets - kPlainBuckets, hash); }
 
- private:
+  /// Writes the bucket and keeps it only if it is new: whether it is, no branch could guess.
   void emit_into(std::uint32_t from, std::uint64_t count, std::uint64_t hash) {
     const std::uint64_t spread = (hash * kSpread) >> 32;
     const std::uint32_t bucket = from + static_cast<std::uint32_t>((spread * count) >> 32);
-    *next = bucket;
-    next += seen[bucket] != epoch;
-    seen[bucket] = epoch;
+    *next_ = bucket;
+    next_ += seen_[bucket] != epoch_;
+    seen_[bucket] = epoch_;
   }
+
+  std::uint8_t* seen_;  // [kBuckets] the epoch in which a bucket was last met
+  std::uint32_t* next_;
+  std::uint8_t epoch_;
 };
 
-/// One pass over one text.
+/// One pass over one text, in one or two parts. They are copied, so that a zero lies behind them
+/// where words end.
 class Scan {
  public:
-  explicit Scan(Extractor& scratch)
-      : first_(scratch.found_.data()), trail_{scratch.seen_.data(), first_, scratch.epoch_} {}
+  explicit Scan(Extractor& scratch) : scratch_(scratch) {}
 
   void read(std::string_view part) {
-    const auto* p = reinterpret_cast<const unsigned char*>(part.data());
+    part.copy(part_.data(), part.size());
+    part_[part.size()] = 0;
+    const auto* p = reinterpret_cast<const unsigned char*>(part_.data());
     const auto* end = p + part.size();
-    bool line_start = true;
+    p = open_option(p, end);
     while (p < end) {
-      if (line_start) p = open_option(p, end);
-      line_start = false;
-      if (p == end) break;
+      if (kBytes.in_word[*p] != 0) {
+        p = word(p, end);
+        if (*p == ' ') ++p;
+        continue;
+      }
       switch (kBytes.kind[*p]) {
         case Kind::space:
-          if (*p == '\n') {
-            ++lines_;
-            line_start = true;
-          }
-          ++p;
-          break;
-        case Kind::letter:
-        case Kind::digit:
-          p = word(p, end);
+          if (*p++ != '\n') break;
+          ++lines_;
+          p = open_option(p, end);
           break;
         case Kind::wide:
           p = wide(p, end);
           break;
         case Kind::drop:
-          if (*p == '?') after_question_ = words_;
-          ++p;
+          if (*p++ == '?') after_question_ = words_;
           break;
         case Kind::symbol:
           p = symbol(p, end);
           break;
       }
     }
+    bytes_ += part.size();
   }
 
-  void finish(std::string_view head, std::string_view tail, Features& out);
+  void finish(Features& out);
 
  private:
-  /// A token is complete: its word, the pair with the one before in the same field, and in the stem
-  /// how the text opens.
-  void token(std::uint64_t hash) {
-    Trail trail = trail_;
-    const std::uint64_t pair = previous_ * kFnvPrime ^ hash;
-    trail.emit(hash ^ (in_options_ ? kOptionWord : kStemWord));
-    if (tokens_in_field_ > 0) trail.emit(pair ^ (in_options_ ? kOptionPair : kStemPair));
-    if (tokens_ < kOpeningTokens && !in_options_) {
-      opening_ = opening_ * kFnvPrime ^ hash;
-      trail.emit_edge(opening_ * kFnvPrime);
-    }
-    trail_ = trail;
-    pair_ = pair;
-    previous_ = hash;
-    ++tokens_;
-    ++tokens_in_field_;
-  }
+  void token(std::uint64_t hash) { *next_++ = hash; }
 
-  /// The last word of the stem and the last two.
-  void end_stem() {
-    if (tokens_ > 0) trail_.emit_edge(kEnding ^ previous_);
-    if (tokens_ > 1) trail_.emit_edge(kEnding ^ pair_);
-  }
+  std::size_t tokens() const { return next_ - tokens_.data(); }
 
   const unsigned char* word(const unsigned char* p, const unsigned char* end) {
     const unsigned char* from = p;
     std::uint64_t tally = 0, hash = kFnvStart;
-    while (p < end) {
-      const std::uint64_t more = kBytes.tally[*p];
-      if (more == 0) break;
-      tally += more;
-      hash = (hash ^ kBytes.lower[*p]) * kFnvPrime;
+    while (const std::uint64_t byte = kBytes.in_word[*p]) {
+      tally += byte;
+      hash = (hash ^ (byte & 0xff)) * kFnvPrime;
       ++p;
     }
-    upper_ += tally / kOneCapital;
-    if (p < end && *p >= 0x80) return word_beyond_ascii(from, end);
-    const std::size_t length = tally & kTallyMask, digits = tally / kOneDigit & kTallyMask;
-    digits_ += digits;
+    const std::size_t length = p - from, digits = tally % kOneCapital / kOneDigit;
+    if (*p >= 0x80) {
+      tally_ += tally / kOneCapital * kOneCapital;
+      return word_beyond_ascii(from, end);
+    }
+    tally_ += tally;
     if (digits == length) {
       ++numbers_;
       token((kNumber ^ std::min<std::size_t>(length, 5)) * kFnvPrime);
@@ -177,7 +183,6 @@ class Scan {
     }
     ++words_;
     word_bytes_ += length;
-    if (in_options_) ++option_letters_;
     token(hash);
     return p;
   }
@@ -206,11 +211,8 @@ class Scan {
     if (q[1] != '.' && q[1] != ')' && q[1] != ':') return p;
     if (options_ == 0) {
       if (!has_second_option(q + 2, end)) return p;
-      end_stem();
-      in_options_ = true;
-      tokens_in_stem_ = tokens_;
-      tokens_in_field_ = 0;
-      options_from_ = p;
+      stem_tokens_ = tokens();
+      stem_bytes_ = bytes_ + (reinterpret_cast<const char*>(p) - part_.data());
     }
     close_option();
     ++options_;
@@ -227,19 +229,19 @@ class Scan {
   }
 
   void close_option() {
-    if (options_ > 0 && option_letters_ == 0) ++numeric_options_;
-    option_letters_ = 0;
+    if (options_ > 0 && words_ == option_words_from_) ++numeric_options_;
+    option_words_from_ = words_;
   }
 
-  std::uint32_t* const first_;  // the distinct buckets so far: [first_, trail_.next)
-  Trail trail_;
-  std::uint64_t previous_ = 0, pair_ = 0, opening_ = kOpening;
-  bool in_options_ = false;
-  const unsigned char* options_from_ = nullptr;
-  std::size_t tokens_ = 0, tokens_in_stem_ = 0, tokens_in_field_ = 0, words_ = 0, word_bytes_ = 0,
-              numbers_ = 0, digits_ = 0, upper_ = 0, symbols_ = 0, latex_ = 0, code_ = 0, wide_ = 0,
-              lines_ = 0, blanks_ = 0, options_ = 0, option_letters_ = 0, numeric_options_ = 0,
-              after_question_ = ~std::size_t{0};
+  Extractor& scratch_;
+  std::array<char, kReadBytesMax + 1> part_;         // that is being read, and a zero
+  std::array<std::uint64_t, kReadBytesMax> tokens_;  // their hashes: [begin, next_)
+  std::uint64_t* next_ = tokens_.data();
+  std::uint64_t tally_ = 0;  // of all words
+  std::size_t bytes_ = 0;    // of the parts before
+  std::size_t stem_bytes_ = 0, stem_tokens_ = 0, words_ = 0, word_bytes_ = 0, numbers_ = 0,
+              symbols_ = 0, latex_ = 0, code_ = 0, wide_ = 0, lines_ = 0, blanks_ = 0, options_ = 0,
+              option_words_from_ = 0, numeric_options_ = 0, after_question_ = ~std::size_t{0};
 };
 
 /// A word with a letter outside ASCII: decoded and lowered one code point at a time.
@@ -251,8 +253,7 @@ const unsigned char* Scan::word_beyond_ascii(const unsigned char* p, const unsig
     auto took = utf8proc_iterate(p, end - p, &code);
     if (took < 1) took = 1, code = *p;
     if (code < 128) {
-      const Kind kind = kBytes.kind[*p];
-      if (kind != Kind::letter && kind != Kind::digit) break;
+      if (kBytes.in_word[code] == 0) break;
     } else {
       const auto category = utf8proc_category(code);
       if (category > UTF8PROC_CATEGORY_NO || category == UTF8PROC_CATEGORY_CN ||
@@ -266,7 +267,6 @@ const unsigned char* Scan::word_beyond_ascii(const unsigned char* p, const unsig
   if (length == 0) return p;
   ++words_;
   word_bytes_ += length;
-  if (in_options_) ++option_letters_;
   token(hash);
   return p;
 }
@@ -280,7 +280,6 @@ const unsigned char* Scan::wide(const unsigned char* p, const unsigned char* end
   if (is_wide_script(code)) {
     ++wide_;
     ++words_;
-    if (in_options_) ++option_letters_;
     token((kFnvStart ^ static_cast<std::uint32_t>(code)) * kFnvPrime);
     return p + took;
   }
@@ -295,29 +294,29 @@ const unsigned char* Scan::wide(const unsigned char* p, const unsigned char* end
   return p + took;
 }
 
-void Scan::finish(std::string_view head, std::string_view tail, Features& out) {
+void Scan::finish(Features& out) {
   close_option();
-  if (!in_options_) end_stem();
-  out.buckets.assign(first_, trail_.next);
-  const auto total = static_cast<float>(head.size() + tail.size());
-  const float bytes = total > 0 ? total : 1;
-  float stem = total;
-  if (options_from_) {
-    const auto* start = reinterpret_cast<const char*>(options_from_);
-    const bool in_head = start >= head.data() && start <= head.data() + head.size();
-    stem = static_cast<float>(in_head ? start - head.data()
-                                      : static_cast<std::ptrdiff_t>(head.size()) +
-                                            (start - tail.data()));
+  if (options_ == 0) {
+    stem_tokens_ = tokens();
+    stem_bytes_ = bytes_;
   }
+  const std::span<const std::uint64_t> all(tokens_.data(), tokens());
+  Trail trail(scratch_.seen_.data(), scratch_.epoch_, scratch_.found_.data());
+  trail.follow(all.first(stem_tokens_), true);
+  trail.follow(all.subspan(stem_tokens_), false);
+  out.buckets.assign(scratch_.found_.data(), trail.end());
+  const auto total = static_cast<float>(bytes_), stem = static_cast<float>(stem_bytes_);
+  const float bytes = total > 0 ? total : 1;
+  const std::size_t digits = tally_ % kOneCapital / kOneDigit, capitals = tally_ / kOneCapital;
   auto log1 = [](float x) { return std::log1p(x); };
   auto& s = out.surface;
   s[kStemBytes] = log1(stem);
-  s[kStemWords] = log1(static_cast<float>(in_options_ ? tokens_in_stem_ : tokens_));
+  s[kStemWords] = log1(static_cast<float>(stem_tokens_));
   s[kOptionBytes] = log1(total - stem);
   s[kOptions] = static_cast<float>(options_) / 4;
-  s[kDigits] = 10 * static_cast<float>(digits_) / bytes;
+  s[kDigits] = 10 * static_cast<float>(digits) / bytes;
   s[kNumbers] = log1(static_cast<float>(numbers_));
-  s[kUpper] = 10 * static_cast<float>(upper_) / bytes;
+  s[kUpper] = 10 * static_cast<float>(capitals) / bytes;
   s[kSymbols] = 10 * static_cast<float>(symbols_) / bytes;
   s[kWordBytes] = words_ ? static_cast<float>(word_bytes_) / static_cast<float>(words_) / 4 : 0;
   s[kLines] = log1(static_cast<float>(lines_));
@@ -351,7 +350,7 @@ void Extractor::extract(std::string_view text, Features& out) {
   Scan scan(*this);
   scan.read(head);
   if (!tail.empty()) scan.read(tail);
-  scan.finish(head, tail, out);
+  scan.finish(out);
   std::uint64_t hash = kFnvStart ^ out.buckets.size();
   for (std::uint32_t bucket : out.buckets) hash = (hash ^ bucket) * kFnvPrime;
   for (float value : out.surface) {
