@@ -95,7 +95,10 @@ def tensors(state, shape):
 def metadata(name, recipe, shape, tokenizer):
     """All key-value pairs of the file."""
     arch = shape.architecture
-    key = lambda k: f"{arch}.{k}"  # noqa: E731
+
+    def key(of_architecture):
+        return f"{arch}.{of_architecture}"
+
     pairs = [string("general.architecture", arch), string("general.name", name),
              string("general.description", recipe.about), string("general.license", "apache-2.0"),
              f32("general.sampling.temp", 0.0),  # an answer is looked for, not a variety of them
