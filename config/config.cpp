@@ -1,5 +1,6 @@
 #include "config/config.h"
 
+#include <algorithm>
 #include <charconv>
 #include <cmath>
 #include <cstdlib>
@@ -194,6 +195,18 @@ experts::ExpertOptions read_expert(Section& in) {
   return out;
 }
 
+void read_life(Section& in, const std::string& expert, router::Lives& out) {
+  router::Life life;
+  in.read_choice("stage", life.stage, {"active", "shadow", "ramp", "draining"});
+  in.read("share", life.share, 0, 1);
+  const bool is_ramp = life.stage == router::Stage::ramp;
+  if (is_ramp && (life.share <= 0 || life.share >= 1))
+    in.fault("share",
+             "must be between 0 and 1 at stage ramp (nothing is stage shadow, all active)");
+  if (!is_ramp && life.share != 1) in.fault("share", "is of stage ramp");
+  if (life != router::Life()) out[expert] = life;
+}
+
 void read_retrieval(Section& in, router::RetrievalOptions& out) {
   in.read_choice("mode", out.mode, {"never", "off", "auto", "on"});
   in.read("collections", out.collections);
@@ -358,7 +371,10 @@ Config read(const nlohmann::json& document, Faults& faults, nlohmann::json* show
   in.object("store", [&](Section& section) { read_store(section, config.store); });
   in.object("retrieval", [&](Section& section) { read_lookup(section, config); });
   in.object("residency", [&](Section& section) { read_residency(section, config.residency); });
-  in.objects("experts", [&](Section& section) { config.experts.push_back(read_expert(section)); });
+  in.objects("experts", [&](Section& section) {
+    config.experts.push_back(read_expert(section));
+    read_life(section, config.experts.back().name, config.lives);
+  });
   in.objects("skills", [&](Section& section) { config.skills.push_back(read_skill(section)); });
   in.objects("pools", [&](Section& section) { config.pools.push_back(read_pool(section)); });
   return config;
@@ -368,6 +384,17 @@ void check(const Config& config, Faults& faults) {
   check_experts(config.experts, faults);
   check_pools(config, faults);
   check_skills(config, faults);
+}
+
+std::vector<router::PoolOptions> pools_of(const Config& config) {
+  auto pools = config.pools;
+  const auto is_auto = [](const auto& pool) { return pool.name == "auto"; };
+  const auto found = std::find_if(pools.begin(), pools.end(), is_auto);
+  if (found == pools.end())
+    pools.insert(pools.begin(), router::PoolOptions{})->name = "auto";
+  else
+    std::rotate(pools.begin(), found, found + 1);
+  return pools;
 }
 
 void refuse(const std::string& origin, const Faults& faults) {

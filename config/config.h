@@ -26,6 +26,7 @@ struct Config {
       gate;  // file made by `skillyard learn-gate`; empty: gate.json beside the database, if any
   std::vector<experts::ExpertOptions> experts;
   experts::ResidencyOptions residency;
+  router::Lives lives;  // of the experts that are not simply active
   std::vector<router::PoolOptions> pools;
   std::vector<router::SkillCard> skills;  // what the experts' declared skills mean
   std::string data = "";            // directory of the database; empty: the default_data_dir()
@@ -44,6 +45,9 @@ Config read(const nlohmann::json& document, Faults& faults, nlohmann::json* show
 
 /// What no key by itself can tell: names used twice, references to nobody.
 void check(const Config& config, Faults& faults);
+
+/// The pools that there are: `auto` first, whether it was written down or not.
+std::vector<router::PoolOptions> pools_of(const Config& config);
 
 /// Throws std::runtime_error that lists the faults.
 [[noreturn]] void refuse(const std::string& origin, const Faults& faults);

@@ -101,11 +101,12 @@ Json json_of(const store::AdminVersion& version) {
           {"verb", version.verb},          {"comment", version.comment}};
 }
 
-std::vector<router::PoolOptions> pools_of(const Config& config) {
-  auto pools = config.pools;
-  const auto is_auto = [](const auto& pool) { return pool.name == "auto"; };
-  if (std::none_of(pools.begin(), pools.end(), is_auto)) pools.emplace_back().name = "auto";
-  return pools;
+/// Whether an expert may win a query at its stage.
+bool may_win(const Config& config, const std::string& expert) {
+  const auto life = config.lives.find(expert);
+  if (life == config.lives.end()) return true;
+  return life->second.stage != router::Stage::shadow &&
+         life->second.stage != router::Stage::draining;
 }
 
 /// The experts of a pool that could answer now.
@@ -115,7 +116,8 @@ std::size_t able(const router::PoolOptions& pool, const Config& config,
     const auto& members = pool.experts;
     const bool inside =
         members.empty() || std::find(members.begin(), members.end(), expert.name) != members.end();
-    return inside && expert.enabled && (!healthy || healthy(expert.name));
+    return inside && expert.enabled && may_win(config, expert.name) &&
+           (!healthy || healthy(expert.name));
   };
   return static_cast<std::size_t>(
       std::count_if(config.experts.begin(), config.experts.end(), is_able));
@@ -355,7 +357,7 @@ void Ledger::tell(Edited& edited, const Edit& edit, const Merged& before,
   edited.diff = Json::diff(seen(before, edit.kind, edit.name), edited.document);
 }
 
-Edited Ledger::edit(const Edit& edit) {
+Edited Ledger::edit(const Edit& edit, std::optional<Change>* change) {
   const std::lock_guard lock(mutex_);
   Edited edited;
   const auto end = [&](Verdict verdict, const Merged& after) {
@@ -381,7 +383,10 @@ Edited Ledger::edit(const Edit& edit) {
     edited.faults.emplace_back(error.what());
     return end(Verdict::refused, now_.merged);
   }
-  if (edit.validate) return end(Verdict::valid, next.merged);
+  if (edit.validate) {
+    if (change != nullptr) change->emplace(Change{now_.config, next.config});
+    return end(Verdict::valid, next.merged);
+  }
   version_ = book_.append(version_of(edit, *wishes, next));
   swap_in();
   std::swap(now_, next);

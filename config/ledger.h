@@ -46,7 +46,13 @@ class Ledger {
   /// resources that they hold differently and that belong to the database: `experts/big`.
   std::vector<std::string> reload(Layers layers);
 
-  http::Edited edit(const http::Edit& edit);
+  /// What is in force and what a valid edit would make of it.
+  struct Change {
+    Config before, after;
+  };
+
+  /// `change`, where it is not null, is filled when the verdict is `valid`.
+  http::Edited edit(const http::Edit& edit, std::optional<Change>* change = nullptr);
 
   std::vector<http::Shown> list(std::string_view kind) const;
   nlohmann::json show() const;

@@ -3,8 +3,9 @@
 //
 // A resource's document has the shape that it has in the configuration file. What is there is
 // changed only with `If-Match: ETAG` (`*`: whatever it is): 428 without, 412 when somebody else was
-// faster. `?validate=1` says what would happen and changes nothing; `?force=1` allows a change that
-// leaves a pool without a healthy expert; `?comment=` is kept with the version.
+// faster. `?validate=1` says what would happen and changes nothing, `?simulate=1` also what it
+// would do to the traffic (router/learn/simulate.h); `?force=1` allows a change that leaves a pool
+// without a healthy expert; `?comment=` is kept with the version.
 #pragma once
 
 #include <boost/asio/awaitable.hpp>
@@ -60,9 +61,25 @@ void put_outcomes(Session& session);
 void remove_outcomes(Session& session);
 void start_eval(Session& session);
 void list_evals(Session& session);
-void show_eval(Session& session);
-void show_eval_page(Session& session);
-void cancel_eval(Session& session);
+
+// http/jobs.cpp
+void list_jobs(Session& session);
+void show_job(Session& session);
+void show_job_page(Session& session);
+void cancel_job(Session& session);
+
+// http/policy_jobs.cpp
+void start_training(Session& session);
+void start_learning(Session& session);
+
+// http/probe_jobs.cpp
+void start_probe(Session& session);
+
+// http/admin_knowledge.cpp
+boost::asio::awaitable<void> list_collections(Session& session);
+boost::asio::awaitable<void> put_document(Session& session);
+boost::asio::awaitable<void> remove_documents(Session& session);
+boost::asio::awaitable<void> export_collection(Session& session);
 
 // http/console.cpp
 void show_console(Session& session);
@@ -97,6 +114,9 @@ class QueryFields {
 
 void reply_json(Session& session, const nlohmann::json& body, int status = 200);
 void reply_problem(Session& session, Fault fault, std::string message, std::string param = "");
+
+/// Who asks: the name of the key, or its id; `loopback` without one.
+std::string author_of(const Session& session);
 
 /// Fills an edit's author, time, If-Match and query, or replies with what is wrong with them.
 bool begin_edit(Session& session, Edit& edit);

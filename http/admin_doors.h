@@ -14,8 +14,11 @@
 #include "router/policy.h"
 
 namespace router {
-class EvalJobs;
-}
+class Jobs;
+struct InterviewQuote;
+struct InterviewReport;
+struct InterviewTask;
+}  // namespace router
 
 namespace store {
 class EvalBook;
@@ -46,6 +49,7 @@ struct Edit {
   std::string if_match;       // as sent; empty: none
   bool creates_only = false;  // If-None-Match: *
   bool validate = false;      // say what would happen, change nothing
+  bool simulate = false;      // and what it would do to the traffic; implies `validate`
   bool force = false;         // even if a pool loses its last healthy expert
   std::string author, comment;
   std::int64_t unix_us = 0;
@@ -69,10 +73,11 @@ struct Edited {
   Verdict verdict = Verdict::refused;
   bool created = false;
   std::vector<std::string> faults;
-  std::int64_t version = 0;  // in force now
-  std::string etag;          // of the resource in force now; empty: there is none
-  nlohmann::json document;   // in force now, or with `validate` what would be; null: none
-  nlohmann::json diff;       // RFC 6902, from what was to `document`; of a rollback: by resource
+  std::int64_t version = 0;   // in force now
+  std::string etag;           // of the resource in force now; empty: there is none
+  nlohmann::json document;    // in force now, or with `validate` what would be; null: none
+  nlohmann::json diff;        // RFC 6902, from what was to `document`; of a rollback: by resource
+  nlohmann::json simulation;  // router/learn/simulate.h; null unless it was asked for and is valid
 };
 
 struct Shown {
@@ -84,13 +89,15 @@ struct Shown {
 /// Called on the administrators' thread, and block on the disk.
 struct AdminDoors {
   AdminOptions options;
-  KeyDesk* keys = nullptr;                  // outlives the listener
-  Workers* workers = nullptr;               // likewise
-  router::EvalJobs* evaluations = nullptr;  // likewise
-  store::EvalBook* eval_book = nullptr;     // likewise
-  bool on_loopback = false;                 // only this machine can reach the listener
-  std::string policies_dir;                 // where uploaded policies are kept
-  std::string outcomes_dir;                 // and uploaded outcome files
+  KeyDesk* keys = nullptr;               // outlives the listener
+  Workers* workers = nullptr;            // likewise
+  router::Jobs* jobs = nullptr;          // likewise
+  store::EvalBook* eval_book = nullptr;  // likewise
+  bool on_loopback = false;              // only this machine can reach the listener
+  std::string log_path;                  // the database
+  std::string knowledge_path;            // the file of the knowledge; may not be there yet
+  std::string policies_dir;              // where uploaded policies are kept
+  std::string outcomes_dir;              // and uploaded outcome files
 
   std::function<Edited(const Edit& edit)> edit;
   std::function<std::vector<Shown>(std::string_view kind)> list;
@@ -98,6 +105,12 @@ struct AdminDoors {
   /// Asks the expert as an administrator may before clients do; blocks for seconds, on one of
   /// `workers`. Nothing: there is no such expert.
   std::function<std::optional<nlohmann::json>(const std::string& expert)> check;
+  /// Probes, router/interview.h: what they would cost; and asking, which blocks until it has ended.
+  std::function<router::InterviewQuote(const router::InterviewTask& task)> quote;
+  std::function<router::InterviewReport(
+      const router::InterviewTask& task,
+      const std::function<bool(std::size_t done, std::size_t calls)>& go_on)>
+      interview;
   std::function<router::PolicyPtr()> policy;  // that runs now
   std::function<nlohmann::json()> config;
   std::function<nlohmann::json()> shapes;  // by kind, one document with every key and its default

@@ -176,18 +176,23 @@ void reply_problem(Session& session, Fault fault, std::string message, std::stri
 
 bool begin_edit(Session& session, Edit& edit) {
   const Request& request = session.request();
-  const QueryFields query(request.query(), {"validate", "force", "comment"});
+  const QueryFields query(request.query(), {"validate", "simulate", "force", "comment"});
   if (query.problem()) return fill(session.response(), *query.problem()), false;
-  edit.validate = query.flag("validate");
+  edit.simulate = query.flag("simulate");
+  edit.validate = edit.simulate || query.flag("validate");
   edit.force = query.flag("force");
   edit.comment = query.text("comment").substr(0, kCommentBytesMax);
   edit.if_match = request.if_match;
   edit.creates_only = request.if_none_match == "*";
   edit.unix_us = session.began_unix_us();
-  const Key* key = session.visitor();
-  edit.author = "loopback";
-  if (key != nullptr) edit.author = key->terms.name.empty() ? key->id : key->terms.name;
+  edit.author = author_of(session);
   return true;
+}
+
+std::string author_of(const Session& session) {
+  const Key* key = session.visitor();
+  if (key == nullptr) return "loopback";
+  return key->terms.name.empty() ? key->id : key->terms.name;
 }
 
 void finish_edit(Session& session, const Edit& edit) {
@@ -208,13 +213,13 @@ void finish_edit(Session& session, const Edit& edit) {
                         : edited.verdict == Verdict::valid ? "valid"
                                                            : "unchanged";
   const bool created = edited.created && edited.verdict == Verdict::applied;
-  reply_json(session,
-             {{"object", "skillyard.change"},
-              {"outcome", outcome},
-              {"version", edited.version},
-              {"document", edited.document},
-              {"diff", edited.diff}},
-             created ? 201 : 200);
+  Json body = {{"object", "skillyard.change"},
+               {"outcome", outcome},
+               {"version", edited.version},
+               {"document", edited.document},
+               {"diff", edited.diff}};
+  if (!edited.simulation.is_null()) body["simulation"] = edited.simulation;
+  reply_json(session, body, created ? 201 : 200);
 }
 
 }  // namespace http

@@ -9,7 +9,7 @@ namespace {
 
 using Json = nlohmann::json;
 
-constexpr std::size_t kModelsMax = 1'000;  // of one key
+constexpr std::size_t kNamesMax = 1'000;  // of models, of collections; of one key
 constexpr std::size_t kNameBytesMax = 128;
 constexpr std::int64_t kLimitMax = 1'000'000'000;
 constexpr std::int64_t kMicrousdMax = 1'000'000'000'000;  // a million dollars
@@ -32,6 +32,7 @@ Json json_of(const Key& key, std::int64_t now_us) {
           {"expires_us", key.expires_us == 0 ? Json() : Json(key.expires_us)},
           {"revoked_us", key.revoked_us == 0 ? Json() : Json(key.revoked_us)},
           {"models", key.terms.models},
+          {"collections", key.terms.collections},
           {"requests_per_minute", key.terms.requests_per_minute},
           {"tokens_per_minute", key.terms.tokens_per_minute},
           {"usd_per_day", static_cast<double>(key.terms.microusd_per_day) / 1e6},
@@ -69,14 +70,15 @@ void read_dollars(const Json& value, const std::string& name, std::int64_t& into
   }
 }
 
-void read_models(const Json& value, Wanted& wanted) {
+void read_names(const Json& value, const std::string& name, const char* listed_by,
+                std::vector<std::string>& into, Wanted& wanted) {
   const auto is_text = [](const Json& item) { return item.is_string(); };
-  if (value.is_array() && value.size() <= kModelsMax &&
+  if (value.is_array() && value.size() <= kNamesMax &&
       std::all_of(value.begin(), value.end(), is_text)) {
-    wanted.terms.models = value.get<std::vector<std::string>>();
+    into = value.get<std::vector<std::string>>();
   } else {
-    wanted.faults.push_back("models: must be names as GET /v1/models lists them, at most " +
-                            std::to_string(kModelsMax));
+    wanted.faults.push_back(name + ": must be names as " + listed_by + " lists them, at most " +
+                            std::to_string(kNamesMax));
   }
 }
 
@@ -92,7 +94,9 @@ void read_word(const std::string& name, const Json& value, Wanted& wanted) {
   } else if (name == "name") {
     wanted.faults.push_back("name: must be a string of at most 128 bytes");
   } else if (name == "models") {
-    read_models(value, wanted);
+    read_names(value, name, "GET /v1/models", terms.models, wanted);
+  } else if (name == "collections") {
+    read_names(value, name, "GET /admin/knowledge", terms.collections, wanted);
   } else if (name == "requests_per_minute") {
     read_integer(value, name, kLimitMax, terms.requests_per_minute, wanted);
   } else if (name == "tokens_per_minute") {
@@ -104,9 +108,10 @@ void read_word(const std::string& name, const Json& value, Wanted& wanted) {
   } else if (name == "expires_in_s") {
     read_integer(value, name, kLifeSecondsMax, wanted.life_s, wanted);
   } else {
-    wanted.faults.push_back(name +
-                            ": unknown; a key has role, name, models, requests_per_minute, "
-                            "tokens_per_minute, usd_per_day, usd_per_month and expires_in_s");
+    wanted.faults.push_back(
+        name +
+        ": unknown; a key has role, name, models, collections, "
+        "requests_per_minute, tokens_per_minute, usd_per_day, usd_per_month and expires_in_s");
   }
 }
 

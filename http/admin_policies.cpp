@@ -1,5 +1,3 @@
-#include <openssl/sha.h>
-
 #include <algorithm>
 #include <cmath>
 #include <filesystem>
@@ -8,6 +6,7 @@
 #include "http/admin.h"
 #include "http/admin_doors.h"
 #include "http/net_thread.h"
+#include "http/policy_keeper.h"
 #include "http/records.h"
 #include "http/workers.h"
 #include "router/learn/policy_map.h"
@@ -22,53 +21,11 @@ namespace {
 
 using Json = nlohmann::json;
 
-constexpr std::chrono::seconds kFlushPatience{10};
 constexpr std::int64_t kPointsMax = 200;  // of a frontier
 constexpr double kNormal95 = 1.96;        // standard deviations
 
-std::string hex_of(std::uint64_t version) {
-  char text[20];
-  std::snprintf(text, sizeof text, "%016llx", static_cast<unsigned long long>(version));
-  return text;
-}
-
-std::string sha256_of(std::string_view bytes) {
-  std::uint8_t digest[SHA256_DIGEST_LENGTH];
-  SHA256(reinterpret_cast<const unsigned char*>(bytes.data()), bytes.size(), digest);
-  std::string text;
-  char two[3];
-  for (const auto byte : digest) {
-    std::snprintf(two, sizeof two, "%02x", byte);
-    text += two;
-  }
-  return text;
-}
-
 bool is_version(const std::string& text) {
   return text.size() == 16 && text.find_first_not_of("0123456789abcdef") == std::string::npos;
-}
-
-fs::path file_of(Session& session, const std::string& version) {
-  return fs::path(session.thread().doors().admin->policies_dir) / (version + ".policy");
-}
-
-/// The file and its row; the row is there when this returns.
-void keep(Session& session, const router::PolicyPtr& policy) {
-  const std::string version = hex_of(policy->version);
-  const fs::path path = file_of(session, version);
-  fs::create_directories(path.parent_path());
-  router::Policy copy = *policy;
-  router::save_policy(copy, path.string());
-  store::PolicyRow row;
-  row.version = policy->version;
-  row.status = "candidate";
-  row.created_us = session.began_unix_us();
-  row.path = path.string();
-  row.sha256 = sha256_of(session.request().body);
-  auto& journal = session.thread().doors().records->journal();
-  const bool logged = journal.put(std::move(row)) != 0 &&
-                      journal.flush(std::chrono::steady_clock::now() + kFlushPatience);
-  if (!logged) throw std::runtime_error("the database did not take the policy's row in time");
 }
 
 /// Names of the experts that are enabled.
@@ -209,7 +166,8 @@ void upload_policy(Session& session) {
   } catch (const std::runtime_error& error) {
     return reply_problem(session, Fault::bad_resource, error.what());
   }
-  keep(session, policy);
+  const PolicyKeeper keeper(session, "uploaded");
+  keeper.keep(*policy);
   Json experts = Json::array();
   for (const auto& expert : policy->experts) experts.push_back(expert.name);
   reply_json(session,
@@ -222,7 +180,7 @@ void upload_policy(Session& session) {
 
 void promote_policy(Session& session) {
   const std::string version = session.argument();
-  const fs::path path = file_of(session, version);
+  const fs::path path = PolicyKeeper(session, "").file_of(version);
   if (!is_version(version) || !fs::exists(path))
     return reply_problem(session, Fault::no_such_row,
                          "there is no uploaded policy `" + version + "`; GET /admin/policies",

@@ -13,6 +13,23 @@ namespace asio = boost::asio;
 
 namespace {
 
+/// Bounds what the query may look into by what its key may reach; a problem when it asks for more.
+std::optional<Problem> bound_collections(const Key& key, router::Query& query) {
+  const auto& reach = key.terms.collections;
+  auto& wanted = query.knobs.collections;
+  if (reach.empty()) return std::nullopt;
+  if (wanted.empty()) wanted = reach;
+  for (const auto& name : wanted) {
+    if (std::find(reach.begin(), reach.end(), name) != reach.end()) continue;
+    Problem problem;
+    problem.fault = Fault::forbidden;
+    problem.param = "skillyard.collections";
+    problem.message = "this key may not look into the collection `" + name + "`";
+    return problem;
+  }
+  return std::nullopt;
+}
+
 /// Names the decision, the caller's limits and who may answer; a problem when that is nobody we
 /// know.
 std::optional<Problem> complete(Session& session, router::Query& query) {
@@ -39,6 +56,8 @@ std::optional<Problem> complete(Session& session, router::Query& query) {
       return problem;
     }
   }
+  if (const Key* key = session.visitor(); key != nullptr && known)
+    return bound_collections(*key, query);
   if (known) return std::nullopt;
   problem.fault = Fault::model_not_found;
   problem.param = "model";

@@ -68,6 +68,7 @@ std::string prefix_of(const std::string& secret) {
 Json json_of(const KeyTerms& terms) {
   return {{"name", terms.name},
           {"models", terms.models},
+          {"collections", terms.collections},
           {"requests_per_minute", terms.requests_per_minute},
           {"tokens_per_minute", terms.tokens_per_minute},
           {"microusd_per_day", terms.microusd_per_day},
@@ -79,6 +80,7 @@ KeyTerms terms_of(const std::string& text) {
   KeyTerms terms;
   terms.name = json.value("name", "");
   terms.models = json.value("models", std::vector<std::string>());
+  terms.collections = json.value("collections", std::vector<std::string>());
   terms.requests_per_minute = json.value("requests_per_minute", std::int64_t{0});
   terms.tokens_per_minute = json.value("tokens_per_minute", std::int64_t{0});
   terms.microusd_per_day = json.value("microusd_per_day", std::int64_t{0});

@@ -33,6 +33,8 @@ std::string_view name_of(Role role);
 struct KeyTerms {
   std::string name;                 // for people
   std::vector<std::string> models;  // that it may name, as GET /v1/models lists them; empty: all
+  std::vector<std::string> collections;  // of the knowledge that its queries may reach; empty:
+                                         // those that the pool may
   std::int64_t requests_per_minute = 0;
   std::int64_t tokens_per_minute = 0;
   std::int64_t microusd_per_day = 0;

@@ -78,18 +78,38 @@ std::string kind_of(const Endpoint& endpoint) {
   return std::string(rest.substr(0, rest.find('/')));
 }
 
+/// Whether a route makes a version of the configuration.
+bool is_edit(const Endpoint& endpoint) {
+  if (endpoint.method == Method::get) return false;
+  const auto& pattern = endpoint.pattern;
+  if (pattern.ends_with("/check") || pattern.ends_with("/probe")) return false;
+  if (pattern.ends_with("/promote") || pattern.ends_with("/release")) return true;
+  for (const char* kind : {"experts", "pools", "skills", "versions"})
+    if (pattern.starts_with(std::string("/admin/") + kind + "/")) return true;
+  return false;
+}
+
 Json parameters_of(const Endpoint& endpoint, const std::string& variable) {
   Json list = Json::array();
+  const auto add = [&](const char* name, const char* what) {
+    list.push_back(parameter(name, "query", what));
+  };
   if (!variable.empty()) list.push_back(parameter(variable, "path", "percent-encoded", true));
-  if (!endpoint.pattern.starts_with("/admin/") || endpoint.method == Method::get) return list;
-  const bool keyed = endpoint.pattern.starts_with("/admin/keys");
-  if (!keyed) {
-    list.push_back(parameter("validate", "query", "1: say what would happen, change nothing"));
-    list.push_back(parameter("comment", "query", "kept with the version"));
+  if (is_edit(endpoint)) {
+    add("validate", "1: say what would happen, change nothing");
+    add("simulate", "1: replay recent queries under it, change nothing");
+    add("comment", "kept with the version");
+    add("force", "1: even if that leaves nobody to answer");
+    if (endpoint.method != Method::post)
+      list.push_back(parameter("If-Match", "header", "the ETag that was read, or *"));
   }
-  list.push_back(parameter("force", "query", "1: even if that leaves nobody to answer"));
-  if (!keyed && endpoint.method != Method::post)
-    list.push_back(parameter("If-Match", "header", "the ETag that was read, or *"));
+  if (endpoint.pattern.starts_with("/admin/keys/") && endpoint.method == Method::delete_)
+    add("force", "1: even if it is the last key of an administrator");
+  if (endpoint.pattern.ends_with("/probe")) add("dry_run", "1: say what it would cost, ask nobody");
+  if (endpoint.pattern == "/admin/knowledge/{name}" && endpoint.method != Method::get)
+    add("source", "of the document");
+  if (endpoint.pattern == "/admin/knowledge/{name}" && endpoint.method == Method::put)
+    add("format", "text, markdown or jsonl");
   return list;
 }
 

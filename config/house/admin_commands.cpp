@@ -2,6 +2,7 @@
 
 #include <CLI/CLI.hpp>
 #include <chrono>
+#include <cmath>
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
@@ -31,8 +32,11 @@ struct Desk {
   std::string url;  // empty: SKILLYARD_ADMIN, else the usual port
   bool json = false;
   std::string name, text, file, comment, data, role = "client";
-  std::vector<std::string> models;
-  bool force = false, validate = false, replace = false;
+  std::vector<std::string> models, collections, outcomes;
+  std::string stage;
+  double share = 1;
+  bool promote = false;
+  bool force = false, validate = false, simulate = false, replace = false;
   std::int64_t number = 0, limit = 20, requests = 0, tokens = 0, life_s = 0;
   double usd_day = 0, usd_month = 0;
 };
@@ -85,6 +89,7 @@ std::string query_of(const Desk& desk) {
   std::string query = "?comment=" + coded(desk.comment);
   if (desk.force) query += "&force=1";
   if (desk.validate) query += "&validate=1";
+  if (desk.simulate) query += "&simulate=1";
   return query;
 }
 
@@ -131,11 +136,34 @@ void print_document(const Json& document) {
   std::cout << document.dump(2) << "\n";
 }
 
+std::string percent(const Json& interval) {
+  char text[64];
+  std::snprintf(text, sizeof text, "%.1f%% (%.1f to %.1f)", 100 * interval[0].get<double>(),
+                100 * interval[1].get<double>(), 100 * interval[2].get<double>());
+  return text;
+}
+
+void print_simulation(const Json& told) {
+  std::cout << shown(told["queries"]) << " queries replayed, from: " << shown(told["source"])
+            << "; " << told["moved"].get<double>() * 100 << "% would ask another expert first\n";
+  if (told["queries"] == 0) return;
+  std::vector<Row> rows = {{"EXPERT", "SHARE NOW", "SHARE THEN"}};
+  for (const auto& expert : told["experts"])
+    rows.push_back(
+        {shown(expert["expert"]), percent(expert["share_before"]), percent(expert["share_after"])});
+  print_table(rows);
+  if (!told["gain"].is_null()) std::cout << "score: " << percent(told["gain"]) << " points\n";
+  for (const auto& skill : told["skills"])
+    if (skill["loses"].get<bool>())
+      std::cout << "loses: " << shown(skill["skill"]) << " " << percent(skill["gain"]) << "\n";
+}
+
 void print_change(const Json& change) {
   std::cout << shown(change["outcome"]) << ", version " << change["version"];
   if (change["diff"].is_array() && !change["diff"].empty())
     std::cout << ": " << change["diff"].dump();
   std::cout << "\n";
+  if (change.contains("simulation")) print_simulation(change["simulation"]);
 }
 
 void print_experts(const Json& list) {
@@ -215,8 +243,44 @@ void add_expert(Desk& desk) {
   print(desk, document_of(desk, made), print_change);
 }
 
+void move_expert(Desk& desk) {
+  const Json patch = {{"stage", desk.stage}, {"share", desk.share}};
+  change_at(desk, "PATCH", "/admin/experts/" + coded(desk.name), patch.dump());
+}
+
+void print_job(const Json& job) {
+  std::cout << shown(job["id"]) << ": " << shown(job["status"]);
+  if (job.contains("progress"))
+    std::cout << ", " << shown(job["progress"]["stage"]) << " "
+              << std::lround(100 * job["progress"]["done"].get<double>()) << "%";
+  if (!job["error"].is_null()) std::cout << ": " << shown(job["error"]);
+  std::cout << "\n";
+  const Json report = job.value("report", Json());
+  if (!report.contains("policy")) return;
+  std::cout << "policy " << shown(report["policy"])
+            << (report["promoted"].is_null() ? ", not promoted: " : ", promoted: ")
+            << shown(report["why"]) << "\n";
+}
+
+void print_jobs(const Json& list) {
+  std::vector<Row> rows = {{"JOB", "STATE", "MADE", "ENDED"}};
+  for (const auto& job : list["data"])
+    rows.push_back({shown(job["id"]), shown(job["status"]), time_of(job["created_us"]),
+                    time_of(job["finished_us"])});
+  print_table(rows);
+}
+
+/// Starts a job that makes a policy of uploaded outcomes.
+void start_job(Desk& desk, const char* path) {
+  const Json wish = {{"outcomes", desk.outcomes}, {"promote", desk.promote}};
+  print(desk, document_of(desk, ask(desk, "POST", path, wish.dump())), print_job);
+}
+
 Json wanted_key(const Desk& desk) {
-  Json body = {{"role", desk.role}, {"name", desk.name}, {"models", desk.models}};
+  Json body = {{"role", desk.role},
+               {"name", desk.name},
+               {"models", desk.models},
+               {"collections", desk.collections}};
   if (desk.requests > 0) body["requests_per_minute"] = desk.requests;
   if (desk.tokens > 0) body["tokens_per_minute"] = desk.tokens;
   if (desk.usd_day > 0) body["usd_per_day"] = desk.usd_day;
@@ -265,6 +329,8 @@ void add_change_options(CLI::App* command, const DeskPtr& desk) {
   command->add_option("--comment", desk->comment, "kept with the version");
   command->add_flag("--force", desk->force, "even if a pool is left without a healthy expert");
   command->add_flag("--validate", desk->validate, "say what would happen, change nothing");
+  command->add_flag("--simulate", desk->simulate,
+                    "replay recent queries under the change, change nothing");
 }
 
 void post(Desk& desk, const std::string& path) {
@@ -308,6 +374,13 @@ void add_expert_commands(CLI::App& app, const DeskPtr& desk) {
              [](Desk& d) { post(d, "/admin/experts/" + coded(d.name) + "/disable"); });
   add_change("enable", "it may be asked again",
              [](Desk& d) { post(d, "/admin/experts/" + coded(d.name) + "/enable"); });
+  auto* moving = add(*expert, desk, "stage", "how far it is on its way in or out", move_expert);
+  moving->add_option("name", desk->name)->required();
+  moving->add_option("stage", desk->stage)
+      ->required()
+      ->check(CLI::IsMember({"active", "shadow", "ramp", "draining"}));
+  moving->add_option("--share", desk->share, "at stage ramp: of its wins that it gets");
+  add_change_options(moving, desk);
   add_change("release", "give it back to the configuration file",
              [](Desk& d) { post(d, "/admin/experts/" + coded(d.name) + "/release"); });
   add_change("remove", "calls that run end",
@@ -340,6 +413,8 @@ void add_key_commands(CLI::App& app, const DeskPtr& desk) {
   adding->add_option("--role", desk->role)->check(CLI::IsMember({"client", "admin"}));
   adding->add_option("--name", desk->name, "for people");
   adding->add_option("--model", desk->models, "that it may name, several times; none: all");
+  adding->add_option("--collection", desk->collections,
+                     "of the knowledge that it may reach, several times; none: those of the pool");
   adding->add_option("--requests-per-minute", desk->requests);
   adding->add_option("--tokens-per-minute", desk->tokens);
   adding->add_option("--usd-per-day", desk->usd_day);
@@ -362,6 +437,32 @@ void add_key_commands(CLI::App& app, const DeskPtr& desk) {
       ->required();
 }
 
+void add_job_commands(CLI::App& app, const DeskPtr& desk) {
+  auto* job = app.add_subcommand("job", "what takes long: training, learning, probes, evaluations");
+  job->require_subcommand(1);
+  add(*job, desk, "list", "newest first",
+      [](Desk& d) { print(d, document_of(d, ask(d, "GET", "/admin/jobs")), print_jobs); });
+  const auto add_one = [&](const char* name, const char* what, void (*run)(Desk&)) {
+    add(*job, desk, name, what, run)->add_option("id", desk->name)->required();
+  };
+  add_one("show", "its progress, or what came of it", [](Desk& d) {
+    print(d, document_of(d, ask(d, "GET", "/admin/jobs/" + coded(d.name))), print_job);
+  });
+  add_one("cancel", "stop it", [](Desk& d) {
+    const auto path = "/admin/jobs/" + coded(d.name) + "/cancel";
+    print(d, document_of(d, ask(d, "POST", path)), print_document);
+  });
+  const auto add_maker = [&](const char* name, const char* what, void (*run)(Desk&)) {
+    auto* command = add(*job, desk, name, what, run);
+    command->add_option("--outcomes", desk->outcomes, "uploaded files, several times")->required();
+    command->add_flag("--promote", desk->promote, "if the gate lets it through");
+  };
+  add_maker("train", "a policy of uploaded outcomes",
+            [](Desk& d) { start_job(d, "/admin/policies/train"); });
+  add_maker("learn", "a policy of these outcomes and the log's grades",
+            [](Desk& d) { start_job(d, "/admin/policies/learn"); });
+}
+
 }  // namespace
 
 void add_admin_commands(CLI::App& app, int& status) {
@@ -369,6 +470,7 @@ void add_admin_commands(CLI::App& app, int& status) {
   add_expert_commands(app, desk);
   add_pool_commands(app, desk);
   add_key_commands(app, desk);
+  add_job_commands(app, desk);
   add(app, desk, "versions", "what administrators changed, newest first", [](Desk& d) {
     if (d.number > 0) {
       const auto path = "/admin/versions/" + std::to_string(d.number);

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <boost/asio/ip/address.hpp>
+#include <cmath>
 #include <filesystem>
 
 #include "config/house/house.h"
@@ -97,11 +98,65 @@ std::string_view name_of(experts::BreakerState state) {
   }
 }
 
-/// Health and load of an expert, all net threads together.
-Json status_of(const House& house, std::string_view name) {
+std::string_view name_of(router::Stage stage) {
+  switch (stage) {
+    case router::Stage::shadow:
+      return "shadow";
+    case router::Stage::ramp:
+      return "ramp";
+    case router::Stage::draining:
+      return "draining";
+    default:
+      return "active";
+  }
+}
+
+/// What the running policy has of an expert; null: it does not know it, or nothing was learned.
+Json known_of(const router::Policy& policy, std::string_view name) {
+  if (policy.declared) return {};
+  const auto found = std::find_if(policy.experts.begin(), policy.experts.end(),
+                                  [&](const auto& expert) { return expert.name == name; });
+  if (found == policy.experts.end()) return {};
+  return {{"outcomes", found->outcomes}, {"mean", found->mean}};
+}
+
+/// Why an expert that is well is, or is not, asked.
+std::string reason_of(const router::Life& life, const experts::Standing& standing,
+                      const router::Policy& policy, bool known) {
+  const auto running = standing.inflight.load() + standing.queued.load();
+  switch (life.stage) {
+    case router::Stage::shadow:
+      return "weighed and logged with every query, not asked";
+    case router::Stage::ramp:
+      return "asked for " + std::to_string(std::lround(100 * life.share)) +
+             "% of the queries that it wins";
+    case router::Stage::draining:
+      return running > 0 ? std::to_string(running) + " calls have not ended yet"
+                         : "no call runs: it can be removed";
+    case router::Stage::active:
+      break;
+  }
+  const bool learned = !policy.empty() && !policy.declared;
+  return learned && !known ? "the running policy does not know it: asked by name only, until probed"
+                           : "";
+}
+
+/// Stage, health and load of an expert, all net threads together.
+Json status_of(const House& house, const std::string& name) {
   const auto roster = house.roster.current();
+  const auto rules = house.rules.current();
+  const auto policy = rules->policy;
   const auto* entry = roster->find(name);
-  if (entry == nullptr) return {{"state", "disabled"}, {"healthy", false}};
+  Json known = known_of(*policy, name);
+  Json checked = house.checks.last(name);
+  if (entry == nullptr)
+    return {{"state", "disabled"},
+            {"healthy", false},
+            {"reason", "an administrator, or the file, disabled it"},
+            {"checked", std::move(checked)},
+            {"policy", std::move(known)}};
+  const auto found = rules->lives.find(name);
+  const auto life = found == rules->lives.end() ? router::Life() : found->second;
   const auto& standing = *entry->standing;
   const auto now = experts::Clock::now();
   const bool healthy = experts::is_healthy(standing, now);
@@ -111,12 +166,16 @@ Json status_of(const House& house, std::string_view name) {
     const auto count = standing.outcomes[i].load();
     if (count > 0) outcomes[std::string(name_of(static_cast<experts::Outcome>(i)))] = count;
   }
-  const char* reason = healthy                                    ? ""
-                       : breaker == experts::BreakerState::closed ? "it asked for a pause (429)"
-                                                                  : "it failed too often";
-  return {{"state", "active"},
+  const auto reason = healthy ? reason_of(life, standing, *policy, !known.is_null())
+                      : breaker == experts::BreakerState::closed
+                          ? std::string("it asked for a pause (429)")
+                          : std::string("it failed too often");
+  return {{"state", name_of(life.stage)},
+          {"share", life.stage == router::Stage::shadow ? 0 : life.share},
           {"healthy", healthy},
           {"reason", reason},
+          {"checked", std::move(checked)},
+          {"policy", std::move(known)},
           {"breaker", name_of(breaker)},
           {"inflight", standing.inflight.load()},
           {"queued", standing.queued.load()},
@@ -127,7 +186,7 @@ Json status_of(const House& house, std::string_view name) {
 }
 
 /// Whether an expert, enabled or not, can be reached and answers.
-std::optional<Json> check(const House& house, const std::string& name) {
+std::optional<Json> check_now(const House& house, const std::string& name) {
   const auto config = house.ledger.config();
   const auto found = std::find_if(config.experts.begin(), config.experts.end(),
                                   [&](const auto& expert) { return expert.name == name; });
@@ -148,6 +207,12 @@ std::optional<Json> check(const House& house, const std::string& name) {
               {"error", checked.reply.error},      {"total_us", checked.reply.timings.total_us}};
 }
 
+std::optional<Json> check(House& house, const std::string& name) {
+  auto checked = check_now(house, name);
+  if (checked) house.checks.note(name, checked->at("good").get<bool>(), unix_now_us());
+  return checked;
+}
+
 void append_lookups(const router::Lookup& lookup, std::string& out) {
   out.append("# TYPE skillyard_lookups_total counter\n");
   const auto counts = lookup.counts();
@@ -160,7 +225,10 @@ void append_lookups(const router::Lookup& lookup, std::string& out) {
 }
 
 http::Edited edit(House& house, const http::Edit& wish) {
-  auto edited = house.ledger.edit(wish);
+  std::optional<config::Ledger::Change> change;
+  auto edited = house.ledger.edit(wish, wish.simulate ? &change : nullptr);
+  if (change)
+    edited.simulation = simulate(house, *change, wish.kind == "pools" ? wish.name : "auto");
   if (edited.verdict == http::Edited::Verdict::applied)
     spdlog::info("version {} by {}: {} {}/{}", edited.version, wish.author, name_of(wish.verb),
                  wish.kind, wish.name);
@@ -227,16 +295,18 @@ http::Doors make_admin_doors(House& house, boost::asio::io_context& loop) {
   admin.options = house.config.admin;
   admin.keys = &house.keys;
   admin.on_loopback = !bad && address.is_loopback();
+  admin.log_path = house.config.store.path;
+  admin.knowledge_path = (std::filesystem::path(house.config.data) / "knowledge.sqlite").string();
   admin.policies_dir = (std::filesystem::path(house.config.data) / "policies").string();
   admin.outcomes_dir = (std::filesystem::path(house.config.data) / "outcomes").string();
   house.eval_book = std::make_unique<store::EvalBook>(house.config.store.path, unix_now_us());
-  house.evaluations = std::make_unique<router::EvalJobs>(*house.eval_book);
+  house.jobs = std::make_unique<router::Jobs>(*house.eval_book);
   admin.eval_book = house.eval_book.get();
-  admin.evaluations = house.evaluations.get();
+  admin.jobs = house.jobs.get();
   admin.policy = [&house] { return house.rules.current()->policy; };
   admin.edit = [&house](const http::Edit& wish) { return edit(house, wish); };
   admin.list = [&house](std::string_view kind) { return house.ledger.list(kind); };
-  admin.status = [&house](std::string_view name) { return status_of(house, name); };
+  admin.status = [&house](std::string_view name) { return status_of(house, std::string(name)); };
   admin.workers = &house.workers;
   admin.check = [&house](const std::string& name) { return check(house, name); };
   admin.config = [&house] { return house.ledger.show(); };

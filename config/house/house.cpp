@@ -162,6 +162,7 @@ House::House(Settled from)
     return entry == nullptr || experts::is_healthy(*entry->standing, experts::Clock::now());
   };
   ledger.connect([this](const config::Config& next) { return prepare(next); }, is_healthy);
+  policy_path_ = ledger.config().policy;
   saver_ = std::jthread([this](const std::stop_token& stop) { keep_saving(stop); });
 }
 
@@ -187,27 +188,21 @@ void House::keep_saving(const std::stop_token& stop) {
   }
 }
 
-router::Rules House::rules_of(const config::Config& next) {
-  router::Rules made;
+router::PolicyPtr policy_of(const config::Config& config) {
+  if (!config.policy.empty()) return router::load_policy(config.policy);
   std::vector<router::DeclaredExpert> declared;
-  for (const auto& expert : next.experts)
+  for (const auto& expert : config.experts)
     if (expert.enabled) declared.emplace_back(expert.name, expert.skills);
-  if (next.policy.empty()) {
-    made.policy = router::compile_cards(next.skills, declared);
-  } else if (next.policy == policy_path_) {
-    made.policy = rules.current()->policy;
-  } else {
-    made.policy = router::load_policy(next.policy);
-  }
-  policy_path_ = next.policy;
+  return router::compile_cards(config.skills, declared);
+}
+
+router::Rules House::rules_of(const config::Config& next) const {
+  router::Rules made;
+  const bool same = !next.policy.empty() && next.policy == policy_path_;
+  made.policy = same ? rules.current()->policy : policy_of(next);
   made.retrieval = gate_of(config);
-  made.pools = next.pools;
-  const auto is_auto = [](const auto& pool) { return pool.name == "auto"; };
-  const auto found = std::find_if(made.pools.begin(), made.pools.end(), is_auto);
-  if (found == made.pools.end())
-    made.pools.insert(made.pools.begin(), router::PoolOptions{})->name = "auto";
-  else
-    std::rotate(made.pools.begin(), found, found + 1);
+  made.pools = config::pools_of(next);
+  made.lives = next.lives;
   return made;
 }
 
@@ -219,10 +214,12 @@ std::function<void()> House::prepare(const config::Config& next) {
   auto to = experts::make_roster(next.experts, now.get());
   auto made = rules_of(next);
   auto bridge = bridge_of(*now, *to);
-  return [this, to = std::move(to), made = std::move(made), bridge = std::move(bridge)] {
+  return [this, to = std::move(to), made = std::move(made), bridge = std::move(bridge),
+          path = next.policy] {
     roster.publish(bridge);
     rules.publish(made);
     roster.publish(to);
+    policy_path_ = path;  // not before: a change that is only validated loads its policy, too
   };
 }
 

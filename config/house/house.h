@@ -4,6 +4,7 @@
 
 #include <boost/asio/io_context.hpp>
 #include <condition_variable>
+#include <map>
 #include <memory>
 #include <mutex>
 #include <stop_token>
@@ -23,7 +24,7 @@
 #include "http/records.h"
 #include "http/workers.h"
 #include "router/board.h"
-#include "router/learn/eval_jobs.h"
+#include "router/learn/jobs.h"
 #include "router/lookup.h"
 #include "router/pipeline.h"
 #include "store/admin_book.h"
@@ -51,6 +52,26 @@ std::int64_t unix_now_us();
 /// the folder of the database. Throws with every fault.
 Settled settle(const Args& args, const char* log_level = nullptr);
 
+/// How the last check of each expert went, since the start. Any thread.
+class Checks {
+ public:
+  void note(const std::string& expert, bool good, std::int64_t unix_us) {
+    const std::lock_guard lock(mutex_);
+    last_[expert] = {{"good", good}, {"unix_us", unix_us}};
+  }
+
+  /// Null: it was not checked.
+  nlohmann::json last(const std::string& expert) const {
+    const std::lock_guard lock(mutex_);
+    const auto found = last_.find(expert);
+    return found == last_.end() ? nlohmann::json() : found->second;
+  }
+
+ private:
+  mutable std::mutex mutex_;
+  std::map<std::string, nlohmann::json> last_;
+};
+
 /// Everything that net threads share, in the order of construction.
 class House {
   std::string policy_path_;  // of the policy that rules hold; guarded by the ledger's writer
@@ -77,14 +98,15 @@ class House {
   http::KeyDesk keys;
   // Only where administrators are served: a second process on the same data must not touch runs.
   std::unique_ptr<store::EvalBook> eval_book;
-  std::unique_ptr<router::EvalJobs> evaluations;
   http::AdminDoors admin;
+  Checks checks;
+  std::unique_ptr<router::Jobs> jobs;  // behind all that jobs use
   http::Workers workers{1};
   http::BatchDesk* batches = nullptr;  // set before the net threads are made, where there is one
 
  private:
   std::function<void()> prepare(const config::Config& next);
-  router::Rules rules_of(const config::Config& next);
+  router::Rules rules_of(const config::Config& next) const;
   void save_spend();
   void keep_saving(const std::stop_token& stop);
 
@@ -100,6 +122,14 @@ struct Rooms {
 
   Rooms(boost::asio::io_context& loop, House& house, int index);
 };
+
+/// The policy that a configuration routes by: what its experts declare, or the file that it names.
+/// Throws as load_policy() does.
+router::PolicyPtr policy_of(const config::Config& config);
+
+/// What a change would do to recent queries. Blocks for a second at most.
+nlohmann::json simulate(const House& house, const config::Ledger::Change& change,
+                        const std::string& pool);
 
 /// What the edge asks, for one net thread. The house outlives them.
 http::Doors make_doors(House& house, boost::asio::io_context& loop, int index);

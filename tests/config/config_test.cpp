@@ -144,6 +144,19 @@ TEST(Config, TellsNativeAndRemoteExpertsApart) {
     EXPECT_TRUE(mentions(message, part)) << part << "\nis not in\n" << message;
 }
 
+TEST(Config, AShareIsOfARamp) {
+  const auto config = config::parse(
+      R"({"experts":[{"name":"a","url":"http://h/v1","stage":"ramp","share":0.25}]})", "t");
+  EXPECT_EQ(config.lives.at("a"), (router::Life{router::Stage::ramp, 0.25}));
+  const auto message = refusal(R"({"experts":[
+      {"name":"a","url":"http://h/v1","stage":"ramp"},
+      {"name":"b","url":"http://h/v1","share":0.5},
+      {"name":"c","url":"http://h/v1","stage":"shadows"}]})");
+  for (const auto* part : {"experts[0].share: must be between",
+                           "experts[1].share: is of stage ramp", "experts[2].stage"})
+    EXPECT_TRUE(mentions(message, part)) << part << "\nis not in\n" << message;
+}
+
 TEST(Config, ReadsSkillsAndCatchesNamesThatAlmostMatch) {
   const auto good = config::parse(
       R"({"experts": [{"name": "a", "url": "http://h/v1", "skills": ["law", "unheard-of"]}],
@@ -174,5 +187,6 @@ TEST(Config, ReadsListenAddresses) {
   EXPECT_EQ(options.address, "::1");
   EXPECT_EQ(options.port, 0);
   for (const auto* bad : {"8300", "h:99999", "h:", "h:8x", ""})
-    EXPECT_THROW(config::parse_listen(bad, options.address, options.port), std::runtime_error) << bad;
+    EXPECT_THROW(config::parse_listen(bad, options.address, options.port), std::runtime_error)
+        << bad;
 }

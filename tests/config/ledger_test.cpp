@@ -246,6 +246,38 @@ TEST(Ledger, AStartThatCannotUseTheDatabaseSaysHowToGoOn) {
   EXPECT_EQ(desk.experts(), std::set<std::string>{"a"});
 }
 
+TEST(Ledger, ShadowsAndWhatDrainsLeaveAPoolEmpty) {
+  Desk desk(layers_of({"a", "b"}));
+  ASSERT_EQ(desk.edit(Verb::patch, "experts", "a", {{"stage", "shadow"}}, "*").verdict,
+            Verdict::applied);
+  const auto edited = desk.edit(Verb::patch, "experts", "b", {{"stage", "draining"}}, "*");
+  EXPECT_EQ(edited.verdict, Verdict::strands) << joined(edited);
+  const Json ramp = {{"stage", "ramp"}, {"share", 0.5}};
+  EXPECT_EQ(desk.edit(Verb::patch, "experts", "b", ramp, "*").verdict, Verdict::applied);
+  EXPECT_EQ(desk.published.lives.at("b").share, 0.5);
+  EXPECT_EQ(desk.back_to(0).verdict, Verdict::applied);
+  EXPECT_TRUE(desk.published.lives.empty());
+}
+
+TEST(Ledger, AValidEditTellsWhatItWouldMake) {
+  Desk desk(layers_of({"a", "b"}));
+  Edit wish;
+  wish.verb = Verb::remove;
+  wish.kind = "experts";
+  wish.name = "b";
+  wish.validate = true;
+  std::optional<Ledger::Change> change;
+  EXPECT_EQ(desk.ledger->edit(wish, &change).verdict, Verdict::valid);
+  ASSERT_TRUE(change);
+  EXPECT_EQ(change->before.experts.size(), 2u);
+  EXPECT_EQ(change->after.experts.size(), 1u);
+  EXPECT_EQ(desk.published.experts.size(), 2u);
+  change.reset();
+  wish.name = "ghost";
+  EXPECT_EQ(desk.ledger->edit(wish, &change).verdict, Verdict::unknown);
+  EXPECT_FALSE(change);
+}
+
 TEST(Ledger, ShowsWhereEveryValueComesFrom) {
   auto layers = layers_of({"a"});
   layers.file["http"] = {{"strict", true}};

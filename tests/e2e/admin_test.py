@@ -194,7 +194,7 @@ def status_of(served, path, key, method, admin_side):
     if method in ("POST", "PUT", "PATCH"):
         body = {"model": "one", "messages": PING} if path.startswith("/v1/chat") or path == "/v1/route" else {}
     if admin_side:
-        kind = {"content_type": "application/octet-stream"} if method == "PUT" and path.startswith(("/admin/policies", "/eval/")) else {}
+        kind = {"content_type": "application/octet-stream"} if method == "PUT" and path.startswith(("/admin/policies", "/admin/knowledge", "/eval/")) else {}
         return served.admin(method, path, body, key=key, **kind)[0]
     return served.ask(method, path, body, fields)[0]
 

@@ -99,7 +99,7 @@ class Service:
         kind = response.headers.get("content-type", "")
         if connection is None:
             own.close()
-        return response.status, response.headers, json.loads(text) if "json" in kind and text else text
+        return response.status, response.headers, json.loads(text) if kind.startswith("application/json") and text else text
 
     def admin(self, method, path, body=None, key=None, port=None, **headers):
         """One request to the administrators' listener, which `--admin 127.0.0.1:0` asks for; If_Match= names a field."""

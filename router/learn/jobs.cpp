@@ -1,11 +1,10 @@
-#include "router/learn/eval_jobs.h"
+#include "router/learn/jobs.h"
 
 #include <sys/resource.h>
 
 #include <algorithm>
 #include <chrono>
 #include <nlohmann/json.hpp>
-#include <stdexcept>
 
 #include "router/learn/gate_expression.h"
 #include "router/learn/report.h"
@@ -14,10 +13,6 @@ namespace router {
 namespace {
 
 constexpr int kNice = 10;  // queries come first
-
-struct Cancelled : std::runtime_error {
-  Cancelled() : std::runtime_error("cancelled") {}
-};
 
 std::int64_t unix_now_us() {
   return std::chrono::duration_cast<std::chrono::microseconds>(
@@ -36,9 +31,16 @@ std::string judged_json(const EvaluateReport& report, const std::string& gate) {
 
 }  // namespace
 
-EvalJobs::EvalJobs(store::EvalBook& book) : book_(book), worker_([this] { work(); }) {}
+JobResult run_evaluation(const Policy& policy, EvaluateOptions options, const std::string& gate,
+                         const JobProgress& progress) {
+  options.progress = progress;
+  const EvaluateReport report = evaluate(policy, options);
+  return {judged_json(report, gate), to_html(report)};
+}
 
-EvalJobs::~EvalJobs() {
+Jobs::Jobs(store::EvalBook& book) : book_(book), worker_([this] { work(); }) {}
+
+Jobs::~Jobs() {
   {
     const std::lock_guard lock(mutex_);
     ending_ = true;
@@ -48,7 +50,7 @@ EvalJobs::~EvalJobs() {
   worker_.join();
 }
 
-bool EvalJobs::start(EvalJob job) {
+bool Jobs::start(Job job) {
   {
     const std::lock_guard lock(mutex_);
     if (queue_.size() >= kQueueMax) return false;
@@ -60,14 +62,14 @@ bool EvalJobs::start(EvalJob job) {
   return true;
 }
 
-bool EvalJobs::cancel(const std::string& id) {
+bool Jobs::cancel(const std::string& id) {
   const std::lock_guard lock(mutex_);
   if (running_ == id && !id.empty()) {
     cancelled_ = true;
     return true;
   }
-  const auto waiting = std::find_if(queue_.begin(), queue_.end(),
-                                    [&](const EvalJob& job) { return job.run.id == id; });
+  const auto waiting =
+      std::find_if(queue_.begin(), queue_.end(), [&](const Job& job) { return job.run.id == id; });
   if (waiting == queue_.end()) return false;
   waiting->run.status = "cancelled";
   waiting->run.finished_us = unix_now_us();
@@ -76,19 +78,19 @@ bool EvalJobs::cancel(const std::string& id) {
   return true;
 }
 
-std::optional<EvalJobs::Progress> EvalJobs::progress(const std::string& id) const {
+std::optional<Jobs::Progress> Jobs::progress(const std::string& id) const {
   const std::lock_guard lock(mutex_);
   if (running_ != id || id.empty()) return std::nullopt;
   return progress_;
 }
 
-void EvalJobs::work() {
+void Jobs::work() {
   ::setpriority(PRIO_PROCESS, 0, kNice);  // Linux: this thread and those that it starts
   for (;;) {
     std::unique_lock lock(mutex_);
     arrived_.wait(lock, [this] { return ending_ || !queue_.empty(); });
     if (ending_) return;
-    EvalJob job = std::move(queue_.front());
+    Job job = std::move(queue_.front());
     queue_.pop_front();
     running_ = job.run.id;
     progress_ = {};
@@ -100,22 +102,21 @@ void EvalJobs::work() {
   }
 }
 
-void EvalJobs::run(EvalJob& job) {
+void Jobs::run(Job& job) {
   store::EvalRun& run = job.run;
   try {
     run.status = "running";
     run.started_us = unix_now_us();
     book_.put(run);
-    job.options.progress = [this](const std::string& stage, double done) {
-      if (cancelled_) throw Cancelled();
+    JobResult result = job.work([this](const std::string& stage, double done) {
+      if (cancelled_) throw JobCancelled();
       const std::lock_guard lock(mutex_);
       progress_ = {stage, done};
-    };
-    const EvaluateReport report = evaluate(*job.policy, job.options);
-    run.report = judged_json(report, job.gate);
-    run.html = to_html(report);
+    });
+    run.report = std::move(result.report);
+    run.html = std::move(result.html);
     run.status = "done";
-  } catch (const Cancelled&) {
+  } catch (const JobCancelled&) {
     run.status = "cancelled";
   } catch (const std::exception& error) {
     run.status = "failed";

@@ -1,5 +1,6 @@
-// Evaluations as jobs of the service: one at a time, on a thread of its own at low priority, with
-// progress and cancellation; what came of them is in the store.
+// What takes long, as jobs of the service: evaluations, training, learning from the log, probes.
+// One at a time, on a thread of its own at low priority, with progress and cancellation; what came
+// of them is in the store.
 //
 // Any thread; start() and cancel() block on the disk.
 #pragma once
@@ -7,8 +8,10 @@
 #include <atomic>
 #include <condition_variable>
 #include <deque>
+#include <functional>
 #include <mutex>
 #include <optional>
+#include <stdexcept>
 #include <string>
 #include <thread>
 
@@ -17,24 +20,39 @@
 
 namespace router {
 
-struct EvalJob {
-  store::EvalRun run;  // id, request and created_us are set by the caller
-  EvaluateOptions options;
-  PolicyPtr policy;
-  std::string gate;  // of router/learn/gate_expression.h; empty: none
+/// Called by a job as it goes on. Throws JobCancelled when the job was cancelled.
+using JobProgress = std::function<void(const std::string& stage, double done)>;
+
+struct JobCancelled : std::runtime_error {
+  JobCancelled() : std::runtime_error("cancelled") {}
 };
 
-class EvalJobs {
+struct JobResult {
+  std::string report;  // JSON
+  std::string html;    // one page; may be empty
+};
+
+struct Job {
+  store::EvalRun run;  // id, request and created_us are set by the caller
+  /// Throws std::runtime_error with an operator's sentence: the job has failed.
+  std::function<JobResult(const JobProgress& progress)> work;
+};
+
+/// Judges `policy`; `gate`: of router/learn/gate_expression.h, may be empty.
+JobResult run_evaluation(const Policy& policy, EvaluateOptions options, const std::string& gate,
+                         const JobProgress& progress);
+
+class Jobs {
  public:
   static constexpr std::size_t kQueueMax = 16;
 
   /// `book` outlives it.
-  explicit EvalJobs(store::EvalBook& book);
+  explicit Jobs(store::EvalBook& book);
   /// What waits or runs is cancelled.
-  ~EvalJobs();
+  ~Jobs();
 
   /// False: the queue is full.
-  bool start(EvalJob job);
+  bool start(Job job);
 
   /// Before it began: at once; while it runs: at its next step. False: it is not under way.
   bool cancel(const std::string& id);
@@ -49,12 +67,12 @@ class EvalJobs {
 
  private:
   void work();
-  void run(EvalJob& job);
+  void run(Job& job);
 
   store::EvalBook& book_;
   mutable std::mutex mutex_;
   std::condition_variable arrived_;
-  std::deque<EvalJob> queue_;
+  std::deque<Job> queue_;
   std::string running_;  // id; empty: none
   Progress progress_;    // of it
   std::atomic<bool> cancelled_ = false;
