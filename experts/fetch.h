@@ -11,6 +11,7 @@ struct FetchRequest {
   std::string url;
   std::vector<std::string> fields;  // `name: value`
   std::string body;
+  std::string ca_file;  // PEM; empty: the system's authorities
   int wait_ms_max = 30'000;
 };
 

@@ -86,6 +86,12 @@ Json frontier_of(const router::Policy& policy, const std::set<std::string>& pool
     if (pool.contains(expert.name)) options.experts.push_back(expert.name);
   if (options.experts.empty())
     throw std::runtime_error("the running policy knows none of the pool's experts");
+  const auto unpriced =
+      std::find_if(policy.experts.begin(), policy.experts.end(),
+                   [&](const auto& e) { return pool.contains(e.name) && e.cost_usd < 0; });
+  if (unpriced != policy.experts.end())
+    throw std::runtime_error("the running policy was trained on outcomes without the cost of " +
+                             unpriced->name + ", so nobody knows what a budget buys");
   Json frontier =
       Json::parse(router::to_json(router::find_frontier(policy, options, "spend", points_max)));
   frontier["object"] = "skillyard.frontier";

@@ -20,7 +20,7 @@ struct ssl_ctx_st;
 
 namespace http {
 
-/// One connection. Used on its net thread; all calls but the first after failed() do nothing.
+/// One connection, on its net thread. Once it failed() it opens and seals nothing more.
 class Tls {
  public:
   explicit Tls(ssl_ctx_st& context);

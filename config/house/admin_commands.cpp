@@ -70,6 +70,7 @@ experts::Fetched ask(const Desk& desk, const std::string& method, const std::str
   if (!if_match.empty()) request.fields.push_back("if-match: " + if_match);
   if (const char* key = std::getenv("SKILLYARD_ADMIN_KEY"))
     request.fields.push_back(std::string("authorization: Bearer ") + key);
+  if (const char* ca = std::getenv("SKILLYARD_ADMIN_CA")) request.ca_file = ca;
   return experts::fetch(request);
 }
 

@@ -1,7 +1,7 @@
 // The running policy: who is good at what, and what a budget buys.
 import {count, empty, h, percent, table, title, usd} from './page.js';
 
-const kStrong = 0.62;  // of the colour scale: from here on white text reads better
+const kStrong = 0.78;  // of the colour scale: from here on white text reads better
 const kChart = {large: {width: 860, height: 360}, small: {width: 400, height: 300}, left: 48, right: 20, top: 16, bottom: 44};
 const kSteps = 200;     // of the slider
 const kQueries = 1000;  // prices are told for so many

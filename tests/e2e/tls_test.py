@@ -64,6 +64,10 @@ def test_both_listeners_speak_tls_and_take_new_certificates():
         assert status == 200 and text.rstrip().endswith("data: [DONE]"), text
         status, text = ask(served.admin_port(), admin, "GET", "/admin/experts")
         assert status == 200 and "echo" in text, text
+        address = f"https://127.0.0.1:{served.admin_port()}"
+        trusting = {**os.environ, "SKILLYARD_ADMIN_CA": str(admin / "cert.pem")}
+        assert "echo" in service.run("expert", "list", "--admin", address, env=trusting).stdout
+        assert service.run("expert", "list", "--admin", address, check=False).returncode == 2, "an unknown authority"
         plain, _, body = served.ask("GET", "/health/live")
         assert plain == 400 and "https://" in body["error"]["message"], body
 
