@@ -220,7 +220,8 @@ Traffic read_traffic(const std::string& log, const std::function<void(Query&)>& 
       if (row.pool.empty()) query.expert = row.model;
       query.text = row.text;
       query.seed = row.seed;
-      query.needs.tokens_in_estimate = row.prompt_tokens;
+      const auto bytes = static_cast<std::int64_t>(row.text.size());
+      query.needs.tokens_in_estimate = std::max(row.prompt_tokens, bytes / 4);  // as the edge does
       newest = std::max(newest, row.unix_us);
       oldest = oldest == 0 ? row.unix_us : std::min(oldest, row.unix_us);
       traffic.rows.push_back({std::move(query), -1});
