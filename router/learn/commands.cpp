@@ -103,10 +103,14 @@ void add_evaluate(CLI::App& app, int& status) {
   command->add_option("--quality", options.quality)->check(CLI::Range(0.0, 1.0));
   command->add_flag("--baselines", options.baselines,
                     "rows for round robin, nearest neighbours, length, RouteLLM, Symbolic-MoE");
+  command->add_flag("--rewordings", options.rewordings,
+                    "how often the choice flips with case, punctuation, typing errors, ...");
   command->add_flag("--aggregate", options.aggregate,
                     "rows for panels of --k experts, from the recorded answers");
   command->add_option("--k", options.k, "experts that a panel asks at most")
       ->check(CLI::Range(1, 8));
+  command->add_option("--resident", options.resident,
+                      "count the loads when so many experts fit in memory at once");
   command->add_option("--fit", options.fit_files,
                       "files of the training rows, for --baselines; default: --outcomes");
   command->add_option("--gate", args->gate,

@@ -9,9 +9,11 @@
 
 #include "router/learn/baselines.h"
 #include "router/learn/fit.h"
+#include "router/learn/loads.h"
 #include "router/learn/play.h"
 #include "router/learn/play_panels.h"
 #include "router/learn/report.h"
+#include "router/learn/rewordings.h"
 #include "router/learn/trial.h"
 
 namespace router {
@@ -217,6 +219,16 @@ void compare_choices(const std::vector<Play>& plays, EvaluateReport& report) {
   }
 }
 
+/// The oracle's choice among equals is arbitrary, so its loads would be, too.
+void count_loads(const std::vector<Play>& plays, std::size_t resident, EvaluateReport& report) {
+  for (std::size_t i = 0; i < plays.size() && resident > 0; ++i) {
+    if (plays[i].expert.empty() || i == kOracle) continue;
+    PolicyRow& row = report.policies[i];
+    row.loads = loads_per_thousand(plays[i].expert, resident, 1);
+    row.loads_collated = loads_per_thousand(plays[i].expert, resident, kQueriesTogether);
+  }
+}
+
 std::string picks_of(const Trial& trial, const std::vector<Play>& plays) {
   std::string out;
   const Table& table = trial.table;
@@ -284,8 +296,13 @@ EvaluateReport evaluate(const Policy& policy, const EvaluateOptions& options) {
   judge_experts(trial, report);
   judge_regret(trial, plays[kMine], plays[kOracle], report);
   compare_choices(plays, report);
+  count_loads(plays, options.resident, report);
   report.calibration_error = calibration_error(trial.p, trial.table.score);
   report.reliability = reliability_of(trial.p, trial.table.score);
+  if (options.rewordings) {
+    progress("reword", 0.9);
+    report.flips = flip_table(policy, options.quality, trial, options.seed);
+  }
   const double room = report.row("oracle").score - report.row("best_single").score;
   report.headroom = room > 0 ? report.policies.front().gain.mean / room : 0;
   report.abstained =

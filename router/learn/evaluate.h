@@ -28,6 +28,8 @@ struct EvaluateOptions {
   std::optional<double> quality;       // the knob for the `policy` row
   bool baselines = false;              // the rows of baselines.h, too
   int k = 3;                           // of the panels: experts asked at most, 1..8
+  bool rewordings = false;             // the flip table
+  std::size_t resident = 0;            // experts that fit in memory; 0: loads are not counted
   bool aggregate = false;              // the rows of play_panels.h, too; their files have answers
   std::vector<std::string> fit_files;  // where the training rows are; empty: among `files`
   std::string json, picks, csv, html;  // output paths; empty: none
@@ -46,7 +48,10 @@ struct PolicyRow {
   std::vector<CostPoint> curve;      // cost-quality points, by rising cost
   std::vector<CostPoint> recovered;  // share of strong calls and gap recovered, of a pair
   std::vector<double> skill_score;   // parallel to EvaluateReport::skills
-  std::optional<double> agreement;   // share of rows on which it asks the expert that `policy` asks
+  // Per 1,000 queries in the order of the rows, one by one and kQueriesTogether at a time; where
+  // options.resident is set and one expert a row is asked.
+  std::optional<double> loads, loads_collated;
+  std::optional<double> agreement;  // share of rows on which it asks the expert that `policy` asks
 };
 
 struct SkillRow {
@@ -78,6 +83,14 @@ struct NearMisses {
 
 inline constexpr double kNearMiss = 0.05;
 
+/// One line of the flip table (rewordings.h), over all judged rows.
+struct FlipRow {
+  std::string name;
+  double changed = 0;  // share of the rows whose text the rewording changes
+  double flipped = 0;  // share of the changed rows that go to another expert
+  double score = 0;    // mean over all rows, the outcomes being those of the text as it was
+};
+
 struct EvaluateReport {
   std::uint64_t policy_version = 0, seed = 0;
   std::string source;  // file names, for people
@@ -96,6 +109,7 @@ struct EvaluateReport {
       regret_by_right;  // [r]: mean (oracle - policy) on rows where r experts are right
   std::vector<std::size_t> rows_by_right;
   NearMisses near_misses;
+  std::vector<FlipRow> flips;                  // where asked for
   std::vector<std::string> agreement_names;    // the policies that ask one expert a row
   std::vector<std::vector<double>> agreement;  // [names][names] share of rows with the same expert
   double seconds = 0;  // of the run; the one number that another run need not repeat

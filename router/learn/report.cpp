@@ -7,6 +7,8 @@
 #include <sstream>
 #include <stdexcept>
 
+#include "router/learn/loads.h"
+
 namespace router {
 namespace {
 
@@ -57,6 +59,10 @@ Json row_json(const PolicyRow& row) {
   out["cpt80"] = optional_json(row.cpt80);
   out["cpt95"] = optional_json(row.cpt95);
   out["aiq"] = optional_json(row.aiq);
+  if (row.loads) {
+    out["loads_per_1000"] = *row.loads;
+    out["loads_per_1000_collated"] = *row.loads_collated;
+  }
   out["curve"] = json_of(row.curve);
   if (!row.recovered.empty()) out["recovered"] = json_of(row.recovered);
   out["agreement"] = optional_json(row.agreement);
@@ -121,6 +127,10 @@ std::string to_json(const EvaluateReport& report) {
                         {"near", report.near_misses.near},
                         {"gap", report.near_misses.gap},
                         {"examples", report.near_misses.examples}};
+  for (const FlipRow& flip : report.flips) {
+    out["rewordings"][flip.name] = {
+        {"changed", flip.changed}, {"flipped", flip.flipped}, {"score", flip.score}};
+  }
   out["agreement"] = {{"names", report.agreement_names}, {"same", report.agreement}};
   return out.dump(1, ' ', false, Json::error_handler_t::replace) + "\n";
 }
@@ -145,6 +155,14 @@ void print(const TrainReport& report, std::ostream& out) {
       << "expected gain over " << report.best_single << ": " << percent(report.gain[0]) << " (95% "
       << percent(report.gain[1]) << " to " << percent(report.gain[2]) << ")"
       << (report.guarded ? "; not to be trusted, so the guard keeps it" : "") << "\n";
+  if (report.unseen.domains > 0) {
+    out << "in " << report.unseen.domains
+        << " domains that were held out in turn: " << percent(report.unseen.gain.mean) << " (95% "
+        << percent(report.unseen.gain.lo) << " to " << percent(report.unseen.gain.hi)
+        << ") over the expert that is best elsewhere\n";
+    for (const std::string& domain : report.unseen.worse)
+      out << "  worse than that expert when unseen: " << domain << "\n";
+  }
   for (const Alarm& alarm : report.alarms) {
     out << "below chance: " << alarm.expert << " in " << alarm.skill << ": "
         << percent(alarm.score, 1) << " of " << alarm.outcomes << " where guessing gives "
@@ -205,6 +223,10 @@ void print(const EvaluateReport& report, std::ostream& out) {
     cell(row.cost, 14, 6), cell(row.apgr, 7, 3), cell(row.cpt50, 7, 3), cell(row.cpt80, 7, 3),
         cell(row.aiq, 6, 3), cell(row.agreement, 6, 2);
     if (row.calls) out << "  " << std::setprecision(2) << *row.calls << " calls";
+    if (row.loads) {
+      out << "  " << std::setprecision(0) << *row.loads << " loads per 1,000 queries, "
+          << *row.loads_collated << " when answered " << kQueriesTogether << " together";
+    }
     out << "\n";
   }
   for (const std::string& note : report.notes) out << note << "\n";
@@ -219,6 +241,13 @@ void print(const EvaluateReport& report, std::ostream& out) {
         << percent(expert.score, 1) << std::setw(10) << percent(expert.share, 1);
     if (expert.share > 0) out << std::setw(19) << percent(expert.score_chosen, 1);
     out << "\n";
+  }
+  if (!report.flips.empty())
+    out << "\nreworded             rows changed   of these flipped   score of all rows\n";
+  for (const FlipRow& flip : report.flips) {
+    out << "  " << std::left << std::setw(18) << flip.name << std::right << std::setw(13)
+        << percent(flip.changed, 1) << std::setw(19) << percent(flip.flipped, 1) << std::setw(20)
+        << percent(flip.score) << "\n";
   }
   out << "\nskill                                  rows   policy   best single   oracle   gain "
          "(95%)\n";

@@ -166,8 +166,9 @@ std::vector<Alarm> find_alarms(const Table& table, const Matrix& target,
   return alarms;
 }
 
-/// The gain of following the guarded estimates, on predictions that did not see their row.
-void report_gain(const Policy& policy, TrainReport& report) {
+/// The gain of following the guarded estimates, on predictions that did not see their row. Returns
+/// the margin by which an expert must beat the default.
+float report_gain(const Policy& policy, TrainReport& report) {
   PoolView pool;
   for (const PolicyExpert& expert : policy.experts) {
     pool.experts.emplace_back();
@@ -193,6 +194,7 @@ void report_gain(const Policy& policy, TrainReport& report) {
   }
   const Interval interval = bootstrap_mean(gains, policy.seed);
   report.gain[0] = interval.mean, report.gain[1] = interval.lo, report.gain[2] = interval.hi;
+  return pool.experts[0].margin;
 }
 
 }  // namespace
@@ -268,7 +270,9 @@ TrainReport train(const TrainOptions& options, PolicyPtr* result) {
     report.experts.push_back({e.name, e.mean, e.cost_usd, e.outcomes});
   report.calibration_error = calibration_error(predicted, table.score);
   report.alarms = find_alarms(table, target, skills);
-  report_gain(*policy, report);
+  const float margin = report_gain(*policy, report);
+  if (!report.guarded)
+    report.unseen = judge_unseen(x, head.share, table, margin, settings, options.seed);
   const std::string bytes = encode_policy(*policy);
   report.policy_bytes = bytes.size();
   report.policy_version = policy->version;

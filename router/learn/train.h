@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "router/learn/unseen.h"
 #include "router/policy.h"
 
 namespace router {
@@ -47,6 +48,7 @@ struct TrainReport {
   std::string best_single;
   double gain[3] = {0, 0, 0};  // over best_single, held out: mean and 95% interval
   bool guarded = false;        // the guard found no gain to trust on the whole pool
+  UnseenDomains unseen;        // what that is worth in domains held out whole; unless guarded
   std::vector<Alarm> alarms;
   std::uint64_t policy_version = 0;
   std::size_t policy_bytes = 0;

@@ -113,6 +113,7 @@ Trial read_trial(const Policy& policy, const EvaluateOptions& options) {
   reading.seed = options.held_out_part ? policy.seed : options.seed;
   reading.share = options.held_out_part ? policy.share : options.share;
   if (options.held_out_part) reading.part = Part::test;
+  reading.keep_text = options.rewordings;
   trial.table = read_table(reading);
   Table& table = trial.table;
   std::vector<std::uint8_t> keep(table.rows(), 1);

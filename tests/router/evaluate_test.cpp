@@ -158,6 +158,43 @@ TEST_F(Judged, DiffAgreesWithTwoEvaluations) {
   EXPECT_TRUE(none.changes.empty());
 }
 
+TEST_F(Judged, FlipTableAsksForRewordedRows) {
+  EXPECT_TRUE(report.flips.empty());
+  EvaluateOptions options = judging;
+  options.rewordings = true;
+  const EvaluateReport reworded = evaluate(*policy, options);
+  ASSERT_EQ(reworded.flips.size(), 6u);
+  std::map<std::string, FlipRow> flips;
+  for (const FlipRow& flip : reworded.flips) flips[flip.name] = flip;
+  // The rows are small letters without marks or options: these leave them as they are.
+  for (const char* name : {"lower case", "no punctuation", "no options"}) {
+    EXPECT_EQ(flips[name].changed, 0) << name;
+    EXPECT_EQ(flips[name].flipped, 0) << name;
+    EXPECT_NEAR(flips[name].score, report.row("policy").score, 1e-9) << name;
+  }
+  EXPECT_EQ(flips["upper case"].changed, 1);
+  EXPECT_LT(flips["upper case"].flipped, 0.05);
+  EXPECT_GT(flips["typing errors"].changed, 0.1);
+  // A row whose four words are misspelt says nothing; most keep enough.
+  EXPECT_LT(flips["typing errors"].flipped, 0.25);
+  EXPECT_NE(to_json(reworded).find("\"rewordings\""), std::string::npos);
+}
+
+TEST_F(Judged, CountsLoadsWhereExpertsDoNotFit) {
+  EXPECT_FALSE(report.row("policy").loads);
+  EvaluateOptions options = judging;
+  options.resident = 1;
+  const EvaluateReport tight = evaluate(*policy, options);
+  const double once = 1000 / static_cast<double>(tight.rows);
+  EXPECT_NEAR(tight.row("best_single").loads.value(), once, 1e-9);
+  // Two topics in turn at random: nearly every second query changes the expert.
+  EXPECT_GT(tight.row("policy").loads.value(), 350);
+  EXPECT_LT(tight.row("policy").loads_collated.value(), 30);
+  EXPECT_FALSE(tight.row("oracle").loads);
+  options.resident = 3;
+  EXPECT_LE(evaluate(*policy, options).row("policy").loads.value(), 3 * once + 1e-9);
+}
+
 TEST_F(Judged, SameSeedSameBytes) {
   EvaluateReport again = evaluate(*policy, judging);
   EXPECT_EQ(to_json(again), to_json(report));
