@@ -108,6 +108,7 @@ void run(const Task& task, std::uint64_t seed) {
   note(task.name + " gain lo", 100 * mine.gain.lo);
   note(task.name + " gain hi", 100 * mine.gain.hi);
   note(task.name + " calibration error", report.calibration_error);
+  note(task.name + " gain in unseen domains", 100 * trained.unseen.gain.mean);
   note(task.name + " train seconds", trained.seconds);
   if (mine.apgr) {
     note(task.name + " apgr", *mine.apgr);

@@ -137,6 +137,10 @@ void add_learn(CLI::App& app, int& status) {
   command->add_option("--outcomes", options->files, "the files that it was trained on")->required();
   command->add_option("--out", options->out, "the new policy")->required();
   command->add_option("--rows", options->rows, "keep the log's rows as an outcome file");
+  command
+      ->add_option("--half-life", options->half_life_days,
+                   "days after which a decision of the log counts half [all count alike]")
+      ->check(CLI::PositiveNumber);
   command->callback([options, &status] {
     options->progress = show_progress;
     const LearnReport report = learn_from_log(*options);

@@ -1,6 +1,7 @@
 #include "router/learn/learn_log.h"
 
 #include <algorithm>
+#include <cmath>
 #include <filesystem>
 #include <iomanip>
 #include <map>
@@ -11,6 +12,7 @@
 
 #include "router/gate_record.h"
 #include "router/learn/log_rows.h"
+#include "router/learn/outcomes.h"
 #include "router/learn/report.h"
 
 namespace router {
@@ -52,17 +54,30 @@ bool saw_passages(const store::Decision& row) {
   return record && record->choice.passages > 0;
 }
 
+bool has_faded(const store::Decision& row, std::int64_t newest_us, double half_life_days) {
+  constexpr double kUsPerDay = 86'400e6;
+  if (half_life_days <= 0) return false;
+  const double days = static_cast<double>(newest_us - row.unix_us) / kUsPerDay;
+  return split_point(hash_of_id(row.id), 0) >= std::exp2(-std::max(0.0, days) / half_life_days);
+}
+
 /// The graded decisions as an outcome file, in the order of their ids.
-std::string read_rows(const Policy& policy, const std::string& log, LearnReport& report) {
-  store::Reader reader(log);
+std::string read_rows(const Policy& policy, const LearnOptions& options, LearnReport& report) {
+  store::Reader reader(options.log);
   const Grades grades = read_grades(reader);
   std::map<std::string, std::string> lines;
+  std::int64_t newest_us = 0;
   const auto take = [&](const store::Stored& stored) {
     const store::Decision& row = stored.row;
+    newest_us = std::max(newest_us, row.unix_us);
     const auto grade = grades.find(row.id);
     if (grade == grades.end() || grade->second.weight <= 0) return;
     if (row.text.empty() || !knows(policy, row.expert) || saw_passages(row)) {
       ++report.left_out;
+      return;
+    }
+    if (has_faded(row, newest_us, options.half_life_days)) {
+      ++report.faded;
       return;
     }
     nlohmann::ordered_json line = {{"id", row.id}, {"text", row.text}};
@@ -101,7 +116,7 @@ LearnReport learn_from_log(const LearnOptions& options, PolicyPtr* made) {
   const PolicyPtr old = load_policy(options.policy);
   refuse_unlearnable(*old, options);
   if (options.progress) options.progress("read the log", 0);
-  const std::string rows = read_rows(*old, options.log, report);
+  const std::string rows = read_rows(*old, options, report);
   if (report.graded == 0)
     throw std::runtime_error(options.log +
                              ": no decision can be learned from; they need feedback, their text "
@@ -141,6 +156,7 @@ void print(const LearnReport& report, std::ostream& out) {
   if (report.left_out > 0)
     out << " (" << report.left_out
         << " graded ones have no text, an expert not in the policy, or saw passages)";
+  if (report.faded > 0) out << ", " << report.faded << " faded with age";
   out << "; trained on " << report.trained.rows << " rows\n";
   print(report.diff, out);
   out << "\n"

@@ -33,11 +33,16 @@ struct LearnOptions {
   std::vector<std::string> files;  // the outcome files that it was trained on
   std::string out;                 // the new policy, written only when it passes
   std::string rows;  // where to keep the log's rows as an outcome file; empty: nowhere
+  /// A decision that is so many days older than the newest one counts half; 0: age does not count.
+  /// Rows are thinned by a hash of their id, not weighted: in the mean it is the same, and a row
+  /// that has faded stays away.
+  double half_life_days = 0;
   std::function<void(const std::string& stage, double done)> progress;
 };
 
 struct LearnReport {
   std::size_t graded = 0;    // decisions of the log that became rows
+  std::size_t faded = 0;     // graded ones left out for their age
   std::size_t left_out = 0;  // graded ones: no text, an unknown expert, or passages were shown
   TrainReport trained;
   PolicyDiff diff;

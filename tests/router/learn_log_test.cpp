@@ -52,14 +52,15 @@ struct Learning : ::testing::Test {
   ~Learning() override { fs::remove_all(folder); }
 
   /// Decisions on maths, all answered by `expert` and graded alike.
-  void log_decisions(int rows, const std::string& expert, double score) {
+  void log_decisions(int rows, const std::string& expert, double score, double days_ago = 0) {
     store::Options stored;
     stored.path = options.log;
     stored.keep_text = true;
     store::Journal journal(stored, [](std::string_view) {});
     const auto now = std::chrono::duration_cast<std::chrono::microseconds>(
                          std::chrono::system_clock::now().time_since_epoch())
-                         .count();
+                         .count() -
+                     static_cast<std::int64_t>(days_ago * 86'400e6);
     for (int i = 0; i < rows; ++i) {
       store::Decision row;
       row.id = "dec_" + expert + std::to_string(i);
@@ -100,6 +101,18 @@ TEST_F(Learning, PromotesWhatIsNotWorseAndGivesTheSameBytes) {
   learn_from_log(options);
   EXPECT_EQ(load_policy(options.out)->version, fresh->version);
   EXPECT_FALSE(fs::exists(options.out + ".learning"));
+}
+
+TEST_F(Learning, OldDecisionsFade) {
+  log_decisions(400, "left", 1, 30);
+  log_decisions(20, "right", 1);
+  EXPECT_EQ(learn_from_log(options).graded, 420u);
+  options.half_life_days = 30;
+  const LearnReport report = learn_from_log(options);
+  EXPECT_EQ(report.graded + report.faded, 420u);
+  EXPECT_NEAR(static_cast<double>(report.faded), 200, 40);
+  options.half_life_days = 1;
+  EXPECT_EQ(learn_from_log(options).graded, 20u);  // 2^-30 of 400: nothing
 }
 
 // Grades that contradict the outcome files turn the policy round: the replay sees it.
