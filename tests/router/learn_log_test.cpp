@@ -104,14 +104,14 @@ TEST_F(Learning, PromotesWhatIsNotWorseAndGivesTheSameBytes) {
 }
 
 TEST_F(Learning, OldDecisionsFade) {
-  log_decisions(400, "left", 1, 30);
+  log_decisions(400, "left", 1, 3);
   log_decisions(20, "right", 1);
   EXPECT_EQ(learn_from_log(options).graded, 420u);
-  options.half_life_days = 30;
+  options.half_life_days = 3;
   const LearnReport report = learn_from_log(options);
   EXPECT_EQ(report.graded + report.faded, 420u);
   EXPECT_NEAR(static_cast<double>(report.faded), 200, 40);
-  options.half_life_days = 1;
+  options.half_life_days = 0.1;
   EXPECT_EQ(learn_from_log(options).graded, 20u);  // 2^-30 of 400: nothing
 }
 
