@@ -210,6 +210,7 @@ void add_commands(CLI::App& app, int& status) {
   add_train(app);
   add_evaluate(app, status);
   add_policy_commands(app, status);
+  add_plan_commands(app, status);
   add_probes(app, status);
   add_learn(app, status);
   add_learn_gate(app);

@@ -2,18 +2,16 @@
 
 #include <algorithm>
 #include <cmath>
-#include <fstream>
-#include <nlohmann/json.hpp>
 #include <stdexcept>
 
 #include "router/competence.h"
+#include "router/learn/sizes.h"
 #include "router/learn/table.h"
 
 namespace router {
 namespace {
 
 constexpr std::uint32_t kDraws = 100;
-constexpr std::size_t kSizesBytesMax = 1u << 20;
 
 std::string join(const std::vector<std::string>& names) {
   std::string out;
@@ -78,34 +76,6 @@ void normalise(std::vector<double>& share) {
   for (double& s : share) s = sum > 0 ? s / sum : 1 / static_cast<double>(share.size());
 }
 
-void read_sizes(const std::string& path, PolicyMap& map) {
-  std::ifstream in(path, std::ios::binary);
-  if (!in) throw std::runtime_error("--sizes: cannot open " + path);
-  std::string bytes(kSizesBytesMax + 1, '\0');
-  in.read(bytes.data(), static_cast<std::streamsize>(bytes.size()));
-  bytes.resize(static_cast<std::size_t>(in.gcount()));
-  if (bytes.size() > kSizesBytesMax)
-    throw std::runtime_error("--sizes: " + path + " is larger than a table of sizes can be");
-  const auto json = nlohmann::json::parse(bytes, nullptr, false);
-  if (!json.is_object())
-    throw std::runtime_error("--sizes: " + path + " must hold one JSON object, {\"EXPERT\": size}");
-  std::vector<std::string> missing;
-  for (std::size_t e = 0; e < map.experts.size(); ++e) {
-    const auto found = json.find(map.experts[e]);
-    if (found == json.end()) {
-      missing.push_back(map.experts[e]);
-      continue;
-    }
-    if (!found->is_number() || found->get<double>() < 0)
-      throw std::runtime_error("--sizes: the size of " + map.experts[e] +
-                               " must be a number of 0 or more");
-    map.problem.experts[e].memory = found->get<double>();
-  }
-  if (!missing.empty())
-    throw std::runtime_error("--sizes: " + path + " has no size for " + join(missing));
-  map.sized = true;
-}
-
 void set_budgets(const PolicyMapOptions& options, PolicyMap& map) {
   if (options.memory_max && !map.sized)
     throw std::runtime_error("--memory needs the experts' sizes: --sizes FILE");
@@ -162,7 +132,11 @@ PolicyMap make_policy_map(const Policy& policy, const PolicyMapOptions& options)
     }
   }
   if (!map.priced) map.problem.cost.clear();
-  if (!options.sizes.empty()) read_sizes(options.sizes, map);
+  if (!options.sizes.empty()) {
+    const std::vector<double> sizes = read_sizes(options.sizes, map.experts);
+    for (std::size_t e = 0; e < sizes.size(); ++e) map.problem.experts[e].memory = sizes[e];
+    map.sized = true;
+  }
   set_budgets(options, map);
   return map;
 }
