@@ -87,6 +87,18 @@ std::uint32_t Aggregation::wave() const {
   return std::min(left, std::max(ballot_->votes_needed(), short_of));
 }
 
+double Aggregation::doubt() const {
+  if (!ballot_) return 0;
+  double agreed = 1;
+  std::uint32_t asked = wave();
+  for (std::uint32_t seat = 0; seat < gone_.size() && asked > 0; ++seat) {
+    if (gone_[seat]) continue;
+    agreed *= competence_of(seat);
+    --asked;
+  }
+  return 1 - agreed;
+}
+
 /// The reply whose seat is most competent, among those that are ok; the earlier one where seats
 /// tie.
 std::optional<std::uint32_t> Aggregation::most_competent(bool with_answer) const {

@@ -72,6 +72,9 @@ class Aggregation {
   /// as could settle a vote, all of them where everybody's words are wanted.
   std::uint32_t wave() const;
 
+  /// How likely those of wave() do not settle a vote: one of them is wrong, by their competence.
+  double doubt() const;
+
   /// Whether the mode needs an expert that reads the answers, and there are two of them to read.
   bool wants_reader() const;
 

@@ -205,6 +205,19 @@ asio::awaitable<Reply> Pool::ask(std::string_view name, const Call& call, Sink* 
   co_return reply;
 }
 
+Foresight::Foresight(const Pool& pool, std::string_view name, double chance)
+    : seat_(pool.find(name)), chance_(chance) {
+  if (auto* expert = foreseen()) expert->expect(chance_);
+}
+
+Foresight::~Foresight() {
+  if (auto* expert = foreseen()) expert->expect(-chance_);
+}
+
+Foreseen* Foresight::foreseen() const {
+  return seat_ ? dynamic_cast<Foreseen*>(seat_->expert.get()) : nullptr;
+}
+
 /// Waits for a place. False: there was none in time; the Reply says why.
 asio::awaitable<bool> Pool::enter(Seat& seat, const Call& call, Reply& reply) {
   Standing& standing = *seat.entry.standing;

@@ -40,6 +40,17 @@ using ExpertMaker = std::function<std::unique_ptr<Expert>(NetThread& thread, con
 using ExpertWrapper = std::function<std::unique_ptr<Expert>(NetThread& thread, const Entry& entry,
                                                             std::unique_ptr<Expert> expert)>;
 
+/// What was put in front may be this, too: an expert that is not always in memory.
+class Foreseen {
+ public:
+  virtual ~Foreseen() = default;
+
+  /// It may be asked soon, with a probability of `chance`; taken back by the same below zero.
+  virtual void expect(double chance) = 0;
+};
+
+class Foresight;
+
 class Pool {
  public:
   /// `io` and `board` outlive the Pool; no call may be running when it is destroyed.
@@ -61,6 +72,7 @@ class Pool {
   boost::asio::awaitable<Reply> ask(std::string_view name, const Call& call, Sink* sink);
 
  private:
+  friend class Foresight;
   struct Seat;  // one expert on this thread
   class Stay;   // one call that was let in
 
@@ -78,6 +90,22 @@ class Pool {
   std::shared_ptr<const Roster> roster_;
   std::vector<std::shared_ptr<Seat>> seats_;  // as roster_->entries
   std::vector<ExpertView> views_;
+};
+
+/// As long as it lives, an expert is likely to be asked: where not all fit in memory, it may be
+/// loaded ahead. On the Pool's thread.
+class Foresight {
+ public:
+  Foresight(const Pool& pool, std::string_view name, double chance);
+  ~Foresight();
+  Foresight(const Foresight&) = delete;
+  Foresight& operator=(const Foresight&) = delete;
+
+ private:
+  Foreseen* foreseen() const;  // null: always in memory
+
+  const std::shared_ptr<Pool::Seat> seat_;  // null: no such expert
+  const double chance_;
 };
 
 }  // namespace experts

@@ -101,7 +101,7 @@ std::uint64_t Residency::arrive(std::int64_t now, const Arrival& arrival, Action
   Slot& slot = slots_[static_cast<std::size_t>(arrival.expert)];
   check(slot.known, "a request for an expert that is gone");
   const std::uint64_t request = ++last_request_;
-  if (!arrival.batch) hint(now, arrival.expert, 1);
+  if (!arrival.batch) note_arrival(now, slot);
   std::int64_t due = kNeverUs;
   if (!arrival.batch) {
     due = std::min(now + wait_us_, arrival.deadline_us - slot.spec.load_us);
@@ -258,10 +258,15 @@ std::int64_t Residency::wake_us(std::int64_t now) const {
   return wake;
 }
 
-void Residency::hint(std::int64_t now, int expert, double requests) {
+void Residency::expect(std::int64_t now, int expert, double chance, Actions& out) {
   Slot& slot = slots_[static_cast<std::size_t>(expert)];
+  slot.expected = std::max(0.0, slot.expected + chance);
+  step(now, out);
+}
+
+void Residency::note_arrival(std::int64_t now, Slot& slot) {
   const double gone = static_cast<double>(now - slot.rate_at);
-  slot.rate = slot.rate * std::exp(-gone / kRateMemoryUs) + requests / kRateMemoryUs;
+  slot.rate = slot.rate * std::exp(-gone / kRateMemoryUs) + 1 / kRateMemoryUs;
   slot.rate_at = now;
 }
 

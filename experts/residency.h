@@ -111,9 +111,10 @@ class Residency {
   void tick(std::int64_t now, Actions& out);
   std::int64_t wake_us(std::int64_t now) const;
 
-  /// More requests for `expert` are likely within a load: a second wave, a batch to come. Counted
-  /// as that many arrivals by the estimate of its rate.
-  void hint(std::int64_t now, int expert, double requests);
+  /// A request for `expert` may come soon, with a probability of `chance` (the second wave of a
+  /// panel): it counts as that part of a request in what is loaded ahead and what stays. Taken back
+  /// by the same below zero.
+  void expect(std::int64_t now, int expert, double chance, Actions& out);
 
   ResidentView view(std::int64_t now, int expert) const;
   bool fits_all() const;  // nothing ever needs to be unloaded
@@ -157,6 +158,7 @@ class Residency {
     std::int64_t retry_at = 0;
     int failures = 0;          // loads, in a row
     std::int64_t service = 0;  // mean duration of a dispatched request; 0: not known
+    double expected = 0;       // requests that may come soon
     double rate = 0;           // arrivals per microsecond, decaying
     std::int64_t rate_at = 0;
     bool timed = false;  // spec.load_us was measured
@@ -169,6 +171,7 @@ class Residency {
   void weigh(const Panel& panel);
   void serve(std::int64_t now, int expert, Actions& out);
   bool loads_in_time(const Slot& slot) const;
+  void note_arrival(std::int64_t now, Slot& slot);
   void expire(std::int64_t now, Actions& out);
   void end(std::int64_t now, std::uint64_t request, bool timed, Actions& out);
   void step(std::int64_t now, Actions& out);

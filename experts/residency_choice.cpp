@@ -6,7 +6,8 @@
 //   that must start now when its shortest stay is over. The one with the least to lose goes.
 // - Batches come when nobody else waits to be loaded, and an expert keeps its place until its part
 //   of the batch is done.
-// - With nothing waiting, an expert that recent traffic wants is loaded instead of one it does not.
+// - With nothing waiting, an expert that is more likely wanted soon than not (recent traffic, the
+//   next wave of a panel) is loaded where there is room, or instead of one that is wanted far less.
 #include <algorithm>
 
 #include "experts/residency.h"
@@ -17,6 +18,7 @@ namespace {
 constexpr double kWhole = 60;       // as in residency.cpp
 constexpr double kMargin = 1.5;     // gain over loss, before a load is worth it
 constexpr double kAheadMargin = 3;  // nobody waits: the switch must be clearer
+constexpr double kAheadMin = 0.5;   // requests that make a load more likely used than not
 constexpr double kAgeGain = 8;      // a request counts this much more at the end of its wait
 constexpr std::int64_t kGuardUs = 100'000;  // how much earlier than at the last moment
 
@@ -161,6 +163,7 @@ bool Residency::find_victims(std::int64_t now, int expert, bool forced, Choice& 
 
   struct Victim {
     double loss = 0;
+    double order = 0;  // with what may come: that decides who goes, but holds no real request up
     int expert = 0;
   };
 
@@ -177,12 +180,12 @@ bool Residency::find_victims(std::int64_t now, int expert, bool forced, Choice& 
     if (!forced && (slot.urgent > 0 || (batch_waits && next.urgent == 0))) continue;
     const std::int64_t horizon = slot.spec.load_us + next.spec.load_us;
     const int inflight = next.urgent > 0 ? slot.inflight_urgent : slot.inflight;
-    victims.push_back(
-        {static_cast<double>(slot.weight) / kWhole + inflight / 2.0 + arrivals(slot, now, horizon),
-         i});
+    const double lost =
+        static_cast<double>(slot.weight) / kWhole + inflight / 2.0 + arrivals(slot, now, horizon);
+    victims.push_back({lost, lost + slot.expected, i});
   }
   std::sort(victims.begin(), victims.end(), [](const Victim& a, const Victim& b) {
-    return a.loss != b.loss ? a.loss < b.loss : a.expert < b.expert;
+    return a.order != b.order ? a.order < b.order : a.expert < b.expert;
   });
   const auto short_of_room = [&] {
     return (options_.bytes_max > 0 && bytes > options_.bytes_max) ||
@@ -210,8 +213,8 @@ Residency::Choice Residency::choose(std::int64_t now) const {
     if (first < 0) first = due.expert;
     const auto age = std::clamp<std::int64_t>(now - (due.at - wait_us_), 0, wait_us_);
     const double aged = 1 + kAgeGain * static_cast<double>(age) / static_cast<double>(wait_us_ + 1);
-    const double here =
-        static_cast<double>(slot.weight) / kWhole * aged + arrivals(slot, now, slot.spec.load_us);
+    const double here = static_cast<double>(slot.weight) / kWhole * aged + slot.expected +
+                        arrivals(slot, now, slot.spec.load_us);
     const double per_cost = here / static_cast<double>(slot.spec.load_us);
     if (best >= 0 && per_cost <= most) continue;
     best = due.expert;
@@ -259,11 +262,11 @@ Residency::Choice Residency::choose_batch(std::int64_t now) const {
 
 Residency::Choice Residency::choose_ahead(std::int64_t now) const {
   int best = -1;
-  double most = 0.5;
+  double most = kAheadMin;
   for (int i = 0; i < static_cast<int>(slots_.size()); ++i) {
     const Slot& slot = slots_[static_cast<std::size_t>(i)];
     if (!may_load(slot, now)) continue;
-    const double wanted = arrivals(slot, now, 2 * slot.spec.load_us);
+    const double wanted = slot.expected + arrivals(slot, now, 2 * slot.spec.load_us);
     if (wanted <= most) continue;
     best = i;
     most = wanted;
@@ -271,6 +274,7 @@ Residency::Choice Residency::choose_ahead(std::int64_t now) const {
   Choice choice;
   double loss = 0;
   if (best < 0 || !find_victims(now, best, false, choice, loss)) return {};
+  for (const int victim : choice.victims) loss += slots_[static_cast<std::size_t>(victim)].expected;
   return choice.victims.empty() || most > kAheadMargin * loss ? choice : Choice();
 }
 

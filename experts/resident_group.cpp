@@ -110,6 +110,14 @@ void ResidentGroup::leave(int expert) {
   if (!residency_.knows(expert)) residents_[static_cast<std::size_t>(expert)] = Resident();
 }
 
+void ResidentGroup::expect(int expert, double chance) {
+  const std::scoped_lock lock(mutex_);
+  Actions actions;
+  const std::int64_t now = us_now();
+  residency_.expect(now, expert, chance, actions);
+  carry_out(now, actions);
+}
+
 /// `actions` may grow while it is carried out.
 void ResidentGroup::carry_out(std::int64_t now, Actions& actions) {
   bool moved = false;

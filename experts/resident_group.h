@@ -65,6 +65,7 @@ class ResidentGroup : public std::enable_shared_from_this<ResidentGroup> {
   void on_loaded(int expert, const std::string& error);
   void on_unloaded(int expert);
   void leave(int expert);
+  void expect(int expert, double chance);
   void publish(std::int64_t now);
   void watch();
 
@@ -85,6 +86,9 @@ class ResidentGroup::Lease {
       : group_(std::move(group)), expert_(expert) {}
 
   ~Lease() { group_->leave(expert_); }
+
+  /// As Foreseen::expect.
+  void expect(double chance) const { group_->expect(expert_, chance); }
 
   Lease(const Lease&) = delete;
   Lease& operator=(const Lease&) = delete;

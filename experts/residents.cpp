@@ -14,7 +14,7 @@ namespace asio = boost::asio;
 namespace {
 
 /// An expert behind the memory that it shares with others.
-class ResidentExpert final : public Expert {
+class ResidentExpert final : public Expert, public Foreseen {
  public:
   ResidentExpert(NetThread& thread, const Entry& entry, std::unique_ptr<Expert> expert,
                  std::shared_ptr<ResidentGroup::Lease> lease)
@@ -38,6 +38,8 @@ class ResidentExpert final : public Expert {
     if (reply.outcome == Outcome::ok) place.finish();
     co_return reply;
   }
+
+  void expect(double chance) override { lease_->expect(chance); }
 
  private:
   NetThread& thread_;

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <boost/asio/this_coro.hpp>
+#include <optional>
 
 #include "router/hearing.h"
 
@@ -75,11 +76,15 @@ boost::asio::awaitable<void> ask_in_waves(experts::Pool& pool,
   const auto closing = bounded ? call.deadline - patience.closing : call.deadline;
   Clock::time_point wave_ends = closing;
   bool late = false, stop = false;
+  std::optional<experts::Foresight> next;  // who may be asked after the wave at hand
   while (!panel.settled() && !stop) {
     const bool overdue = Clock::now() >= wave_ends && hearing.left() > 0;
     late = late || overdue;
     if (hearing.idle() || overdue) {
+      next.reset();
+      const double doubt = panel.doubt();
       hearing.ask(std::max(1U, panel.wave()));
+      if (hearing.left() > 0) next.emplace(pool, names[hearing.asked()], doubt);
       wave_ends = closing;
       if (hearing.left() > 0) wave_ends = std::min(closing, Clock::now() + patience.wave);
     }
@@ -89,6 +94,7 @@ boost::asio::awaitable<void> ask_in_waves(experts::Pool& pool,
     const bool cancelled = state.cancelled() != boost::asio::cancellation_type::none;
     stop = cancelled || Clock::now() >= closing;
   }
+  next.reset();
   hearing.cancel();
   while (hearing.running() > 0) co_await hearing.wait(Clock::time_point::max());
   while (auto heard = hearing.take(true)) panel.add(heard->seat, std::move(heard->reply));
@@ -111,9 +117,14 @@ boost::asio::awaitable<aggregator::Answer> ask_several(experts::Pool& pool, cons
   vote.text_wanted = true;
   vote.panel = task.seed | 1;
   aggregator::Aggregation panel(task.plan);
+  std::optional<experts::Foresight> reader;
+  const bool reads = task.plan.mode == aggregator::Mode::synthesised ||
+                     task.plan.mode == aggregator::Mode::best_of;
+  if (reads) reader.emplace(pool, names.front(), 1);
   co_await ask_in_waves(pool, names, vote, panel);
   const auto state = co_await boost::asio::this_coro::cancellation_state;
   const bool cancelled = state.cancelled() != boost::asio::cancellation_type::none;
+  reader.reset();
   const bool over = cancelled || experts::Clock::now() >= call.deadline;
   if (panel.wants_reader() && !over) {
     const auto& reading = panel.reading(task.question, task.everyone, task.seed);

@@ -24,15 +24,22 @@ std::int64_t us_since(Clock::time_point start) {
   return std::chrono::duration_cast<std::chrono::microseconds>(Clock::now() - start).count();
 }
 
-/// The experts to ask, in order: the route's first k, then as many again as may be asked after
-/// failures.
+/// The experts to ask, in order: the route's first k, then as many as may be asked after failures,
+/// those first that need not be loaded: whoever was refused for a load should not wait for another.
 std::vector<std::string> names_of(const Route& route, const PoolView& view, int fallbacks_max) {
+  const std::size_t seats = std::min<std::size_t>(route.k, route.eligible());
   const auto count =
       std::min<std::size_t>(route.eligible(), route.k + static_cast<std::size_t>(fallbacks_max));
   std::vector<std::string> names;
   names.reserve(count);
-  for (std::size_t i = 0; i < count; ++i)
+  for (std::size_t i = 0; i < seats; ++i)
     names.push_back(view.experts[route.candidates[i].expert].name);
+  for (const bool loaded : {true, false}) {
+    for (std::size_t i = seats; i < route.eligible() && names.size() < count; ++i) {
+      const PoolExpert& expert = view.experts[route.candidates[i].expert];
+      if ((expert.load_wait_ms == 0) == loaded) names.push_back(expert.name);
+    }
+  }
   return names;
 }
 

@@ -317,6 +317,50 @@ TEST(Residency, LoadsWhatFinishesAPanel) {
   EXPECT_EQ(std::get<2>(*second), 2);
 }
 
+TEST(Residency, LoadsTheNextWaveAheadWhereItPays) {
+  Machine machine({.experts_max = 2, .wait_ms_max = 60'000, .min_resident_ms = 0},
+                  equal_experts(4));
+  const auto expect = [&](int expert, double chance) {
+    Actions out;
+    machine.residency.expect(machine.now, expert, chance, out);
+    machine.carry_out(out);
+  };
+  machine.service = 10'000 * kMs;
+  machine.arrive({.expert = 0, .panel = 7});
+  machine.pass(600 * kMs);
+  expect(1, 0.3);
+  EXPECT_EQ(machine.loads, 1) << "most likely nobody asks it";
+  expect(1, 0.3);
+  EXPECT_EQ(machine.loads, 2) << "two panels may: there is room";
+  machine.pass(1'200 * kMs);
+  const auto second = machine.arrive({.expert = 1, .panel = 7});
+  EXPECT_EQ(machine.requests[second].ended, machine.now) << "it is there already";
+  expect(2, 0.9);
+  EXPECT_EQ(machine.loads, 2) << "both work: neither goes for what may never be asked";
+  // What may come keeps an expert: the other one goes when both are idle.
+  expect(2, -0.9);
+  expect(1, -0.6);
+  expect(0, 0.9);
+  machine.pass(12'000 * kMs);
+  machine.arrive({.expert = 3});
+  machine.pass(13'000 * kMs);
+  EXPECT_TRUE(machine.in_memory[0]);
+  EXPECT_FALSE(machine.in_memory[1]);
+}
+
+TEST(Residency, WhatMayComeHoldsNobodyUp) {
+  Machine machine({.experts_max = 1, .wait_ms_max = 60'000, .min_resident_ms = 0},
+                  equal_experts(2));
+  machine.arrive({.expert = 0});
+  machine.pass(1'000 * kMs);
+  Actions out;
+  machine.residency.expect(machine.now, 0, 50, out);  // of panels that wait for expert 1
+  machine.carry_out(out);
+  const auto real = machine.arrive({.expert = 1, .batch = true});
+  machine.pass(2'000 * kMs);
+  EXPECT_GE(machine.requests[real].ended, 0);
+}
+
 TEST(Residency, BatchesYieldAndKeepTheirExpert) {
   Machine machine({.experts_max = 1, .wait_ms_max = 5'000, .min_resident_ms = 100},
                   equal_experts(3));

@@ -197,6 +197,60 @@ TEST_F(ResidentsRig, ADeadlineThatCannotBeMetIsRefusedAtOnce) {
   EXPECT_EQ(status("a").loads, 0U);
 }
 
+TEST_F(ResidentsRig, AnExpertLargerThanTheMemoryIsRefusedAndTheOthersServe) {
+  add("small", synthesise("small", "tiny"));
+  add("large", synthesise("large", "tiny"));
+  experts[1].resident_bytes = 1LL << 40;
+  limits.experts_max = 0;
+  limits.bytes_max = 64 << 20;
+  const auto replies = ask({"large", "small"});
+  EXPECT_EQ(replies[0].outcome, Outcome::overloaded);
+  EXPECT_NE(replies[0].error.find("larger than residency.bytes_max"), std::string::npos);
+  EXPECT_EQ(replies[1].outcome, Outcome::ok) << replies[1].error;
+}
+
+TEST_F(ResidentsRig, WithoutABudgetNothingIsScheduled) {
+  add("a", synthesise("a", "tiny"));
+  limits = {};
+  EXPECT_EQ(ask({"a"})[0].outcome, Outcome::ok);
+  EXPECT_TRUE(residents_->describe().empty());
+}
+
+TEST_F(ResidentsRig, AnExpertThatIsRemovedWithAFullQueueAnswersItAndGoes) {
+  add("a", synthesise("a", "tiny"));
+  add("b", synthesise("b", "tiny"));
+  limits.queue_max = 4;
+  int ended = 0, ok = 0, full = 0;
+  for (int i = 0; i < 7; ++i) {
+    asio::co_spawn(io, pool().ask("b", call, nullptr), [&](std::exception_ptr, const Reply& reply) {
+      ++ended;
+      ok += reply.outcome == Outcome::ok;
+      full += reply.error.find("too many requests wait") != std::string::npos;
+    });
+  }
+  run_until([&] { return full == 3; });
+  publish({experts[0]});
+  EXPECT_EQ(ask({"b"})[0].outcome, Outcome::unreachable);
+  EXPECT_EQ(ask({"a"})[0].outcome, Outcome::ok);
+  run_until([&] { return ended == 7; });
+  EXPECT_EQ(ok, 4);
+  run_until([&] { return residents_->describe().size() == 1; });
+}
+
+TEST_F(ResidentsRig, WhatIsLikelyToBeAskedIsLoadedAhead) {
+  add("a", synthesise("a", "tiny"));
+  add("b", synthesise("b", "tiny"));
+  limits.experts_max = 2;
+  EXPECT_EQ(ask({"a"})[0].outcome, Outcome::ok);
+  {
+    const Foresight next(pool(), "b", 0.8);
+    run_until([&] { return status("b").now.state == LoadState::resident; });
+  }
+  EXPECT_EQ(ask({"b"})[0].outcome, Outcome::ok);
+  EXPECT_EQ(status("b").loads, 1U) << "it was there";
+  const Foresight nobody(pool(), "nobody", 0.8);
+}
+
 TEST_F(ResidentsRig, WhoIsGoneNoLongerWaitsAndWhoIsRemovedLeaves) {
   add("a", synthesise("a", "tiny"));
   add("b", synthesise("b", "tiny"));
