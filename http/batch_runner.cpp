@@ -165,10 +165,11 @@ std::optional<Problem> BatchRunner::read(const store::BatchLine& line, router::Q
   return problem;
 }
 
-/// The plan of the whole batch: lines by the experts that would be asked. Lines that cannot be
-/// asked have their outcome at once.
+/// The plan of the whole batch: lines by the experts that would be asked, and by skill, whose rows
+/// go through the same parts of a sparse model. Lines that cannot be asked have their outcome at
+/// once.
 void BatchRunner::group_lines(Work& work) {
-  std::map<std::vector<std::string>, Group> groups;
+  std::map<std::pair<std::vector<std::string>, std::string>, Group> groups;
   for (store::BatchLine& line : store_.open_lines(work.batch.id)) {
     router::Query query;
     if (const auto problem = read(line, query)) {
@@ -184,12 +185,14 @@ void BatchRunner::group_lines(Work& work) {
       if (names.size() == logged.route.k) break;
       names.push_back(logged.experts[candidate.expert]);
     }
-    Group& group = groups[names];
+    const auto& skills = logged.route.skills;
+    const std::string skill = skills.empty() ? "" : logged.skills[skills.front().skill];
+    Group& group = groups[{names, skill}];
     group.experts = std::move(names);
     group.lines.push_back(std::move(line));
     ++work.left;
   }
-  for (auto& [names, group] : groups) work.groups.push_back(std::move(group));
+  for (auto& [key, group] : groups) work.groups.push_back(std::move(group));
 }
 
 /// Experts that are always there serve others meanwhile; those that share a memory have a scheduler
@@ -214,11 +217,12 @@ void BatchRunner::start_lines(Work& work) {
         const auto found = work.inflight.find(name);
         if (found != work.inflight.end()) ++found->second;
       }
-      asio::co_spawn(
-          loop_, ask(work, job),
-          asio::bind_cancellation_slot(job->cancel.slot(), [](const std::exception_ptr& error) {
-            if (error) std::rethrow_exception(error);
-          }));
+      auto ended = [this, &work, job](const std::exception_ptr& error) {
+        if (error) std::rethrow_exception(error);
+        end(work, job);
+      };
+      asio::co_spawn(loop_, ask(work, job),
+                     asio::bind_cancellation_slot(job->cancel.slot(), std::move(ended)));
     }
   }
 }
@@ -234,6 +238,10 @@ asio::awaitable<void> BatchRunner::ask(Work& work, std::list<Job>::iterator job)
                     row_of(work.batch.id, job->line, 500, "", body_of(problem))};
     job->settled = true;
   }
+}
+
+/// After the coroutine: it uses the job's cancellation to its end.
+void BatchRunner::end(Work& work, std::list<Job>::iterator job) {
   if (job->settled) work.done.push_back(std::move(job->outcome));
   for (const auto& name : job->group->experts) {
     const auto found = work.inflight.find(name);

@@ -41,7 +41,7 @@ class BatchRunner {
  private:
   struct Job;
 
-  /// Lines that ask the same experts, in the order of the file.
+  /// Lines that ask the same experts about the same skill, in the order of the file.
   struct Group {
     std::vector<std::string> experts;
     std::vector<store::BatchLine> lines;
@@ -69,6 +69,7 @@ class BatchRunner {
   bool has_room(const Work& work, const Group& group) const;
   boost::asio::awaitable<void> ask(Work& work, std::list<Job>::iterator job);
   boost::asio::awaitable<void> ask_until_told(Work& work, Job& job);
+  void end(Work& work, std::list<Job>::iterator job);
   bool commit(Work& work);
   void close_down(Work& work, bool cancel);
   void report(const Work& work, bool always);

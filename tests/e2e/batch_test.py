@@ -8,6 +8,7 @@ import json
 import os
 import pathlib
 import random
+import shutil
 import signal
 import socketserver
 import subprocess
@@ -28,6 +29,7 @@ class Echo(http.server.BaseHTTPRequestHandler):
     """Says what it was asked, prettily printed over several lines, after a while."""
     protocol_version = "HTTP/1.1"
     delay_s = 0.0
+    padding = ""
     asked = 0
 
     def do_POST(self):
@@ -35,7 +37,8 @@ class Echo(http.server.BaseHTTPRequestHandler):
         Echo.asked += 1
         time.sleep(Echo.delay_s)
         reply = json.dumps({"id": "c", "object": "chat.completion", "created": 1, "model": body["model"], "choices": [
-            {"index": 0, "message": {"role": "assistant", "content": "echo " + body["messages"][-1]["content"]},
+            {"index": 0, "message": {"role": "assistant",
+                                     "content": "echo " + body["messages"][-1]["content"] + Echo.padding},
              "finish_reason": "stop"}], "usage": {"prompt_tokens": 3, "completion_tokens": 2, "total_tokens": 5}}, indent=1).encode()
         self.send_response(200)
         self.send_header("content-type", "application/json")
@@ -52,8 +55,9 @@ class Threads(socketserver.ThreadingMixIn, http.server.HTTPServer):
     request_queue_size = 256
 
 
-def upstream(delay_s=0.0):
+def upstream(delay_s=0.0, padding=""):
     Echo.delay_s = delay_s
+    Echo.padding = padding
     Echo.asked = 0
     server = Threads(("127.0.0.1", 0), Echo)
     threading.Thread(target=server.serve_forever, daemon=True).start()
@@ -190,6 +194,56 @@ def test_kill_9_loses_no_line_and_repeats_none():
         assert done["request_counts"] == {"total": lines, "completed": lines, "failed": 0}, done
         print(f"  {KILLS} kills, {lines} lines, {Echo.asked} asked; in the middle of it: {before['request_counts']}")
     server.shutdown()
+
+
+def test_a_full_disk_holds_a_batch_up_and_loses_no_line():
+    data = tempfile.mkdtemp(prefix="skillyard-small-")
+    disk = ["unshare", "-rm", "sh", "-c", f'mount -t tmpfs -o size=32m tmpfs {data} && exec "$0" "$@"']
+    if not shutil.which("unshare") or subprocess.run([*disk, "true"], stderr=subprocess.DEVNULL).returncode != 0:
+        print("  skipped: no disk of its own can be mounted here")
+        return
+    server, experts = upstream(delay_s=0.05, padding="x" * 8_000)
+    with service.Service(experts, env=QUIET, data=data, under=disk) as served:
+        batch = begin(served, "\n".join(line(n) for n in range(400)))
+        filler = pathlib.Path(f"/proc/{served.process.pid}/root{data}/filler")
+        try:
+            filler.write_bytes(bytes(32 << 20))
+        except OSError:
+            pass  # that was the last byte
+        assert service.eventually(lambda: "outcomes wait" in served.said(), 30), served.said()[-2000:]
+        assert service.eventually(lambda: show(served, batch)["status"] == "in_progress")
+        asked = Echo.asked
+        time.sleep(1)
+        assert Echo.asked <= asked + 64, "what cannot be written down is still being asked"
+        assert served.ask("GET", "/health/live")[0] == 200
+        filler.unlink()
+        done = wait_for(served, batch, "completed")
+        ids = [row["custom_id"] for row in rows_of(served, done["output_file_id"])]
+        assert ids == [f"q{n}" for n in range(400)], (len(ids), len(set(ids)))
+        assert Echo.asked == 400, "a line was asked again"
+    server.shutdown()
+
+
+def test_a_batch_of_panels_loads_each_expert_few_times():
+    names = [f"e{n}" for n in range(6)]
+    chance = random.Random(5)
+    for n, name in enumerate(names):
+        service.run("model", "synth", "--shape", "tiny", "--type", "Q8_0", "--seed", n + 1, "--out", FOLDER / f"{name}.gguf")
+    native = {"threads": 1, "kv_bytes_max": 4 << 20}
+    config = service.config_file({
+        "experts": [{"name": name, "kind": "native", "path": str(FOLDER / f"{name}.gguf"), "native": native} for name in names],
+        "residency": {"experts_max": 2, "min_resident_ms": 0},
+        "pools": [{"name": f"p{n}", "experts": chance.sample(names, 3)} for n in range(12)]})
+    lines = [line(n, body={"model": f"skillyard/p{n % 12}@k3", "max_tokens": 3, "messages": [
+        {"role": "user", "content": "t17 t300 t41"}]}) for n in range(60)]
+    with service.Service(["--config", config], env=QUIET) as served:
+        done = wait_for(served, begin(served, "\n".join(lines)), "completed", seconds=120)
+        assert done["request_counts"] == {"total": 60, "completed": 60, "failed": 0}, done
+        metrics = served.ask("GET", "/metrics")[2]
+        loads = sum(float(row.split()[-1]) for row in metrics.splitlines() if row.startswith("skillyard_resident_loads_total"))
+        calls = sum(float(row.split()[-1]) for row in metrics.splitlines() if row.startswith("skillyard_resident_waits_total"))
+        print(f"  60 panels of three, {calls:.0f} calls, {loads:.0f} loads of 6 experts")
+        assert calls >= 120 and loads <= 18, (calls, loads)
 
 
 def test_offline_goes_on_after_a_kill():

@@ -66,11 +66,11 @@ def npm_package(name, version):
 class Service:
     """`with Service(["--expert", ...]) as service:` serves on a free loopback port until the block ends."""
 
-    def __init__(self, args, env=None, data=None):
+    def __init__(self, args, env=None, data=None, under=()):
         self.data = data or tempfile.mkdtemp(prefix="skillyard-")
         self.log = open(os.path.join(self.data, "serve.log"), "wb+")
         self.process = subprocess.Popen(
-            [binary(), "serve", "--listen", "127.0.0.1:0", "--data", self.data, *map(str, args)],
+            [*under, binary(), "serve", "--listen", "127.0.0.1:0", "--data", self.data, *map(str, args)],
             stdout=self.log, stderr=subprocess.STDOUT, env={**os.environ, **(env or {})})
         self.port = self.wait_for_port()
 
