@@ -54,6 +54,9 @@ class Threads(socketserver.ThreadingMixIn, http.server.HTTPServer):
     daemon_threads = True
     request_queue_size = 256
 
+    def handle_error(self, *_):
+        pass  # whoever asked was killed
+
 
 def upstream(delay_s=0.0, padding=""):
     Echo.delay_s = delay_s
