@@ -35,7 +35,7 @@ Aggregation::Aggregation(Plan plan)
   if (!votes()) return;
   const auto counting = plan_.mode == Mode::plurality ? Counting::plurality : Counting::weighted;
   ballot_.emplace(counting, choices_of(plan_.question), plan_.competence, plan_.ballot,
-                  plan_.weights);
+                  plan_.weights, plan_.priors);
 }
 
 double Aggregation::competence_of(std::uint32_t seat) const {
@@ -112,6 +112,7 @@ std::optional<std::uint32_t> Aggregation::most_competent(bool with_answer) const
 }
 
 bool Aggregation::wants_reader() const {
+  if (plan_.mode == Mode::corrected) return !reader_ && ok_ >= 1 && !plan_.passages.empty();
   const bool reads = plan_.mode == Mode::synthesised || plan_.mode == Mode::best_of;
   return reads && !reader_ && ok_ >= 2;
 }
@@ -119,6 +120,13 @@ bool Aggregation::wants_reader() const {
 const Synthesis& Aggregation::reading(std::string_view question,
                                       const std::vector<std::string>& names, std::uint64_t seed,
                                       const SynthesisRules& rules) {
+  if (plan_.mode == Mode::corrected) {
+    Answer draft;
+    decide_vote(draft);
+    synthesis_ = write_correction(question, replies_[draft.chosen].text, plan_.passages,
+                                  plan_.question.type, names, seed, rules);
+    return synthesis_;
+  }
   std::vector<std::string_view> answers;
   shown_.clear();
   for (std::uint32_t i = 0; i < replies_.size(); ++i) {
@@ -135,7 +143,7 @@ void Aggregation::add_reading(experts::Reply reply) {
   reader_ = static_cast<std::uint32_t>(replies_.size());
   Entry entry;
   entry.seat = kNoSeat;
-  if (is_ok(reply) && plan_.mode == Mode::synthesised) {
+  if (is_ok(reply) && plan_.mode != Mode::best_of) {
     entry.canonical = canonical(plan_.question, reply.text, plan_.limits);
   }
   entries_.push_back(std::move(entry));
@@ -162,7 +170,7 @@ void Aggregation::decide_vote(Answer& answer) const {
   for (std::uint32_t i = 0; i < entries_.size(); ++i) {
     if (entries_[i].seat == verdict.seat && entries_[i].counted) answer.chosen = i;
   }
-  answer.mode = plan_.mode;
+  answer.mode = plan_.mode == Mode::corrected ? Mode::weighted : plan_.mode;
   answer.confidence = static_cast<float>(verdict.posterior);
   answer.agreement = static_cast<float>(verdict.agreement);
 }
@@ -219,10 +227,24 @@ void Aggregation::decide_read(Answer& answer) const {
   if (*written != replies_[*reader_].text) answer.text = *written;
 }
 
+/// The vote's answer, unless the reader wrote it anew. How sure that is nobody has measured.
+void Aggregation::decide_corrected(Answer& answer) const {
+  decide_vote(answer);
+  if (!reader_ || !is_ok(replies_[*reader_])) return;
+  const auto written = read_correction(synthesis_, replies_[*reader_].text);
+  if (!written) return;
+  answer.chosen = *reader_;
+  answer.mode = Mode::corrected;
+  answer.confidence = 0;
+  if (*written != replies_[*reader_].text) answer.text = *written;
+}
+
 Answer Aggregation::close() {
   Answer answer;
   if (ok_ > 0) {
-    if (ballot_) {
+    if (plan_.mode == Mode::corrected) {
+      decide_corrected(answer);
+    } else if (ballot_) {
       decide_vote(answer);
     } else if (plan_.mode == Mode::fused) {
       decide_fused(answer);
@@ -232,7 +254,8 @@ Answer Aggregation::close() {
       decide_single(answer);
     }
   }
-  if (plan_.mode != Mode::single && plan_.competence.size() > 1) {
+  const bool several = plan_.competence.size() > 1 || plan_.mode == Mode::corrected;
+  if (plan_.mode != Mode::single && several) {
     for (const Entry& entry : entries_) answer.votes.push_back(entry.canonical.key);
     // What the client would have got from the first seat alone.
     const auto first = std::find_if(entries_.begin(), entries_.end(),

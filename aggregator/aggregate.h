@@ -1,10 +1,13 @@
 // The way from replies to one Answer: one Aggregation per query, fed while replies arrive.
 //
 //   single       the first reply that is ok; nothing is read, nothing is counted
-//   plurality    by heads            \  over canonical answers; where no reply has a readable one,
-//   the weighted     by log-odds         /  most competent reply that is ok is the answer fused
-//   numbers: the reply nearest the weighted median; JSON: field by field synthesised, best_of   an
-//   expert reads the others' answers: wants_reader() says that it is due
+//   plurality    by heads     \ over canonical answers; where no reply has a readable one, the most
+//   weighted     by log-odds  / competent reply that is ok is the answer
+//   fused        numbers: the reply at the weighted median; JSON: field by field
+//   synthesised  an expert reads the others' answers and writes one: wants_reader() says when
+//   best_of      likewise, and chooses one
+//   corrected    the weighted vote's answer is held against Plan::passages by an expert that may
+//                write it anew, once; without passages, or where they contradict nothing, it stands
 //
 // Seats are the experts in the order in which they would be asked; a seat may fail, be late or
 // never be asked. A value of one query, used by one thread, no I/O.
@@ -48,6 +51,8 @@ struct Plan {
   Question question;               // not looked at by Mode::single
   std::vector<double> competence;  // by seat: probability of being right on this query
   std::vector<double> weights;     // by seat: of its vote, learned; empty: log-odds of competence
+  std::vector<Prior> priors;       // of answers, before anybody votes
+  std::vector<std::string> passages;  // what Mode::corrected holds the answer against
   BallotRules ballot;
   FuseRules fuse;
   ReadLimits limits;
@@ -75,7 +80,8 @@ class Aggregation {
   /// How likely those of wave() do not settle a vote: one of them is wrong, by their competence.
   double doubt() const;
 
-  /// Whether the mode needs an expert that reads the answers, and there are two of them to read.
+  /// Whether the mode needs an expert that reads the answers, and there is something to read: two
+  /// answers, or one and passages.
   bool wants_reader() const;
 
   /// What that expert is asked; keeps the order, so that add_reading() knows who was meant.
@@ -95,7 +101,10 @@ class Aggregation {
     bool counted = false;  // first reply of its seat
   };
 
-  bool votes() const { return plan_.mode == Mode::plurality || plan_.mode == Mode::weighted; }
+  bool votes() const {
+    return plan_.mode == Mode::plurality || plan_.mode == Mode::weighted ||
+           plan_.mode == Mode::corrected;
+  }
 
   std::optional<std::uint32_t> most_competent(bool with_answer) const;
   double competence_of(std::uint32_t seat) const;
@@ -103,6 +112,7 @@ class Aggregation {
   void decide_vote(Answer& answer) const;
   void decide_fused(Answer& answer) const;
   void decide_read(Answer& answer) const;
+  void decide_corrected(Answer& answer) const;
   void decide_single(Answer& answer) const;
 
   Plan plan_;

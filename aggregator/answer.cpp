@@ -18,8 +18,18 @@ std::string_view name_of(Mode mode) {
       return "synthesised";
     case Mode::best_of:
       return "best_of";
+    case Mode::corrected:
+      return "corrected";
   }
   return "unknown";
+}
+
+std::optional<Mode> mode_named(std::string_view name) {
+  for (auto mode = static_cast<std::uint8_t>(Mode::single);
+       mode <= static_cast<std::uint8_t>(Mode::corrected); ++mode) {
+    if (name_of(static_cast<Mode>(mode)) == name) return static_cast<Mode>(mode);
+  }
+  return {};
 }
 
 }  // namespace aggregator

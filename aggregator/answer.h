@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -17,10 +18,14 @@ enum class Mode : std::uint8_t {
   weighted,
   fused,
   synthesised,
-  best_of
+  best_of,
+  corrected
 };
 
 std::string_view name_of(Mode mode);
+
+/// The mode of that name; nothing for `none` and for what is no mode.
+std::optional<Mode> mode_named(std::string_view name);
 
 struct Answer {
   Mode mode = Mode::none;

@@ -20,12 +20,15 @@ std::uint32_t choices_of(const Question& question) {
 }
 
 Ballot::Ballot(Counting counting, std::uint32_t choices, std::vector<double> competence,
-               const BallotRules& rules, const std::vector<double>& weights)
+               const BallotRules& rules, const std::vector<double>& weights,
+               std::vector<Prior> priors)
     : counting_(counting),
       choices_(choices == 0 ? std::max(2u, rules.open_choices) : std::max(2u, choices)),
       rules_(rules),
       competence_(std::move(competence)),
-      voted_(competence_.size(), false) {
+      voted_(competence_.size(), false),
+      priors_(std::move(priors)) {
+  if (counting_ == Counting::plurality) priors_.clear();
   for (double& theta : competence_) {
     if (!std::isfinite(theta)) theta = 1.0 / choices_;  // nothing known: weight 0
     theta = std::clamp(theta, 1e-9, 1 - 1e-9);
@@ -41,6 +44,16 @@ Ballot::Ballot(Counting counting, std::uint32_t choices, std::vector<double> com
   groups_.reserve(competence_.size());
   merged_.reserve(competence_.size());
   decided_ = competence_.empty();
+}
+
+/// The prior of an answer that somebody gives for the first time.
+double Ballot::take_prior(std::string_view key) {
+  const auto found = std::find_if(priors_.begin(), priors_.end(),
+                                  [&](const Prior& prior) { return prior.key == key; });
+  if (found == priors_.end()) return 0;
+  const double log_odds = found->log_odds;
+  priors_.erase(found);
+  return log_odds;
 }
 
 double Ballot::support_of(const std::vector<double>& weights) const {
@@ -75,22 +88,26 @@ const Ballot::Group* Ballot::leader() const {
 /// Whether the leader stays ahead even if every waiting seat votes for one and the same other
 /// answer.
 bool Ballot::unassailable(const Group& first) {
-  if (!waiting_.empty() && support_of(waiting_) >= first.support) return false;  // a new answer
+  double prior = 0;  // of the likeliest answer that nobody gave
+  for (const Prior& one : priors_) prior = std::max(prior, one.log_odds);
+  if (!waiting_.empty() && support_of(waiting_) + prior >= first.support) return false;
   for (const Group& group : groups_) {
     if (&group == &first) continue;
     merged_.resize(group.weights.size() + waiting_.size());
     std::merge(group.weights.begin(), group.weights.end(), waiting_.begin(), waiting_.end(),
                merged_.begin(), std::greater<>());
-    if (!waiting_.empty() && support_of(merged_) >= first.support) return false;
+    if (!waiting_.empty() && support_of(merged_) + group.prior >= first.support) return false;
   }
   return true;
 }
 
 /// By log-odds in both ways of counting: heads alone say nothing about being right.
 double Ballot::posterior_of(const Group& group) const {
-  double sum = std::max(0.0, static_cast<double>(choices_) - static_cast<double>(groups_.size()));
-  for (const Group& other : groups_) sum += std::exp(log_odds_of(other.weights));
-  return std::exp(log_odds_of(group.weights)) / sum;
+  const auto named = static_cast<double>(groups_.size() + priors_.size());
+  double sum = std::max(0.0, static_cast<double>(choices_) - named);
+  for (const Prior& prior : priors_) sum += std::exp(prior.log_odds);
+  for (const Group& other : groups_) sum += std::exp(log_odds_of(other.weights) + other.prior);
+  return std::exp(log_odds_of(group.weights) + group.prior) / sum;
 }
 
 bool Ballot::add(std::uint32_t seat, std::string_view key) {
@@ -103,11 +120,11 @@ bool Ballot::add(std::uint32_t seat, std::string_view key) {
     auto group = std::find_if(groups_.begin(), groups_.end(),
                               [&](const Group& one) { return one.key == key; });
     if (group == groups_.end()) {
-      groups_.push_back({std::string(key), {}, 0, seat});
+      groups_.push_back({std::string(key), {}, 0, seat, take_prior(key)});
       group = groups_.end() - 1;
     }
     insert_falling(group->weights, weight_[seat]);
-    group->support = support_of(group->weights);
+    group->support = support_of(group->weights) + group->prior;
     const double gain = competence_[seat] - competence_[group->seat];
     if (gain > 0 || (gain == 0 && seat < group->seat)) group->seat = seat;
   }

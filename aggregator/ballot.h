@@ -8,7 +8,8 @@
 // never hurt it, which the early stop relies on. P(answer) is the softmax of support over the
 // answers given and those that nobody gave (support 0). Where weights were learned together from
 // past panels (router/learn/panels.h) they replace the log-odds, and rho is 0: how much two experts
-// repeat each other is in the weights.
+// repeat each other is in the weights. An answer may also have support before anybody voted (its
+// prior log-odds, from the wording of a question's options); it is added to that of its supporters.
 //
 // A ballot is a value, used by one thread. Nothing allocates per vote but the key of a new answer.
 #pragma once
@@ -28,6 +29,12 @@ enum class Counting : std::uint8_t { plurality, weighted };
 
 inline constexpr std::uint32_t kNoSeat = std::numeric_limits<std::uint32_t>::max();
 
+/// What speaks for an answer before anybody voted.
+struct Prior {
+  std::string key;
+  double log_odds = 0;  // against an answer without a prior
+};
+
 /// Options of the question, as a ballot counts them: 0 when it is open.
 std::uint32_t choices_of(const Question& question);
 
@@ -44,8 +51,10 @@ class Ballot {
  public:
   /// One seat per expert that may be asked, with its probability of being right on this query.
   /// `choices`: options of the question, 0 when it is open. `weights`: by seat; empty: log-odds.
+  /// `priors`: of weighted counting, at most one per answer.
   Ballot(Counting counting, std::uint32_t choices, std::vector<double> competence,
-         const BallotRules& rules = {}, const std::vector<double>& weights = {});
+         const BallotRules& rules = {}, const std::vector<double>& weights = {},
+         std::vector<Prior> priors = {});
 
   /// A seat's vote; an empty key where it gave no readable answer, failed or is not asked after
   /// all. Returns whether the ballot is decided: the rest cannot change the winner, or the
@@ -67,8 +76,10 @@ class Ballot {
     std::vector<double> weights;  // of its supporters, falling
     double support = 0;
     std::uint32_t seat = kNoSeat;  // most competent supporter
+    double prior = 0;
   };
 
+  double take_prior(std::string_view key);
   double support_of(const std::vector<double>& weights) const;
   double log_odds_of(const std::vector<double>& weights) const;
   bool ahead(const Group& a, const Group& b) const;
@@ -84,6 +95,7 @@ class Ballot {
   std::vector<bool> voted_;
   std::vector<double> waiting_;  // weights of the seats that have not voted, falling
   std::vector<Group> groups_;
+  std::vector<Prior> priors_;   // of answers that nobody has given yet
   std::vector<double> merged_;  // scratch
   std::uint32_t unread_ = 0;
   bool decided_ = false;

@@ -47,6 +47,29 @@ TEST(Ballot, MatchesTheArithmeticOfCorrelatedLogOdds) {
   EXPECT_NEAR(heads.agreement, 2.0 / 3, 1e-12);
 }
 
+TEST(Ballot, PriorsCountBesideVotesAndAgainstAnEarlyEnd) {
+  BallotRules rules;
+  rules.correlation = 0;
+  rules.decide_at = 2;
+  const std::vector<double> weights{1, 1, 1};
+  const auto ballot_of = [&](std::vector<Prior> priors) {
+    return Ballot(Counting::weighted, 4, {.5, .5, .5}, rules, weights, std::move(priors));
+  };
+  Ballot plain = ballot_of({});
+  plain.add(0, "A");
+  EXPECT_TRUE(plain.add(1, "A")) << "nobody can catch up";
+  Ballot prior = ballot_of({{"A", 0}, {"B", 2.5}, {"C", 0}, {"D", 0}});
+  prior.add(0, "A");
+  EXPECT_FALSE(prior.add(1, "A")) << "one vote more and B is ahead";
+  EXPECT_TRUE(prior.add(2, "B"));
+  EXPECT_EQ(prior.verdict().key, "B");
+  EXPECT_NEAR(prior.verdict().posterior, std::exp(3.5) / (std::exp(3.5) + std::exp(2.) + 2), 1e-9);
+  Ballot unvoted = ballot_of({{"A", 0}, {"B", 2.5}});
+  for (std::uint32_t seat = 0; seat < 3; ++seat) unvoted.add(seat, "A");
+  EXPECT_EQ(unvoted.verdict().key, "A") << "an answer is one that somebody gave";
+  EXPECT_NEAR(unvoted.verdict().posterior, std::exp(3.) / (std::exp(3.) + std::exp(2.5) + 2), 1e-9);
+}
+
 /// Accuracy under independence, by enumeration: each expert right with its theta, else one wrong
 /// answer.
 double accuracy(Counting counting, const std::vector<double>& competence) {
