@@ -156,6 +156,8 @@ void add_learn_gate(CLI::App& app) {
   command->add_option("--log", options->log, "the service's database")->required();
   command->add_option("--gate", options->gate, "the gate that serves now [the built-in guesses]");
   command->add_option("--out", options->out, "gate.json beside the database is served")->required();
+  command->add_option("--rows-min", options->rows_min,
+                      "drawn rows of an arm; with fewer it stays as it was [100]");
   command->callback([options] { print(learn_gate(*options), std::cout); });
 }
 

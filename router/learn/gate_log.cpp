@@ -79,6 +79,8 @@ void take(const store::Stored& stored, const Grades& grades, GateLearnReport& re
   for (std::size_t i = 0; i < kPassages.size(); ++i) {
     if (record->choice.passages != kPassages[i]) continue;
     ++report.rows[i];
+    const bool always = record->mode == RetrievalMode::always;
+    report.drawn[i] += always || record->choice.propensity < 1;
     report.score[i] += score;
   }
   rows.push_back({.c0 = record->choice.c0,
@@ -139,6 +141,10 @@ GateLearnReport learn_gate(const GateLearnOptions& options) {
   for (std::size_t i = 0; i < kPassages.size(); ++i)
     if (report.rows[i] > 0) report.score[i] /= static_cast<double>(report.rows[i]);
   report.after = fit_retrieval(rows, report.before, RetrievalFitRules{});
+  for (std::size_t i = 0; i < kPassages.size(); ++i) {
+    report.learned[i] = report.drawn[i] >= options.rows_min;
+    if (!report.learned[i]) report.after.arms[i] = report.before.arms[i];
+  }
   save_gate(report.after, rows.size(), options.out);
   return report;
 }
@@ -154,6 +160,11 @@ void print(const GateLearnReport& report, std::ostream& out) {
         << report.score[i] << std::setw(7) << report.after.arms[i].helps << " ("
         << report.before.arms[i].helps << ")" << std::setw(9) << report.after.arms[i].spoils << " ("
         << report.before.arms[i].spoils << ")\n";
+  for (std::size_t i = 0; i < kPassages.size(); ++i)
+    if (report.rows[i] > 0 && !report.learned[i])
+      out << kPassages[i] << " shown: kept as before; only " << report.drawn[i]
+          << " of its rows were drawn, the others are the gate's own choices, which say nothing "
+             "about the rest. Set retrieval.explore above 0\n";
 }
 
 }  // namespace router

@@ -19,19 +19,24 @@ struct GateLearnOptions {
   std::string log;   // the service's database
   std::string gate;  // the file that serves now: what the fit starts from; empty: the guesses
   std::string out;
+  std::size_t rows_min = 100;  // drawn ones of an arm; with fewer it stays as it was
 };
 
 struct GateLearnReport {
-  std::size_t decisions = 0;                         // graded, the gate having been asked
-  std::size_t alone = 0;                             // of them, without passages
-  double score_alone = 0;                            // mean grade of those
-  std::array<std::size_t, kPassages.size()> rows{};  // with the passages of each arm
-  std::array<double, kPassages.size()> score{};      // mean grade of those
+  std::size_t decisions = 0;                          // graded, the gate having been asked
+  std::size_t alone = 0;                              // of them, without passages
+  double score_alone = 0;                             // mean grade of those
+  std::array<std::size_t, kPassages.size()> rows{};   // with the passages of each arm
+  std::array<double, kPassages.size()> score{};       // mean grade of those
+  std::array<std::size_t, kPassages.size()> drawn{};  // of the rows: not by the gate's choice alone
+  std::array<bool, kPassages.size()> learned{};       // enough of them
   RetrievalModel before, after;
 };
 
-/// Writes `out`. Throws std::runtime_error: the log cannot be read, or no graded decision was shown
-/// passages.
+/// Writes `out`. An arm stays as it was where too few of its rows were drawn. The gate's own sure
+/// choices have a low c0 and a good search: a fit to them alone was worse than none on everything
+/// else, and so was one to fewer than about a hundred (router/README.md, "Retrieval gate"). Throws
+/// std::runtime_error: the log cannot be read, or no graded decision was shown passages.
 GateLearnReport learn_gate(const GateLearnOptions& options);
 
 void print(const GateLearnReport& report, std::ostream& out);

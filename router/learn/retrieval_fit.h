@@ -25,7 +25,8 @@ struct RetrievalRow {
 
 struct RetrievalFitRules {
   double prior_rows = 10;  // weight of the prior's h and d
-  double ridge = 0.05;     // pull of each weight to the prior's, in rows
+  double ridge = 0.002;    // pull of each weight to the prior's, in rows: weak, since a weight on a
+                           // number of 0..1 may well be 20
   int rounds_max = 200;
   double enough = 1e-6;  // of h, d and weights, between rounds
 };
