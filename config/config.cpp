@@ -225,6 +225,17 @@ void read_lookup(Section& in, Config& out) {
   out.lookup.wait_max = std::chrono::milliseconds(wait_ms);
 }
 
+void read_aggregation(Section& in, router::AggregationOptions& out) {
+  std::vector<std::string> names = {"auto"};
+  for (auto mode = aggregator::Mode::single; mode <= aggregator::Mode::corrected;
+       mode = static_cast<aggregator::Mode>(static_cast<int>(mode) + 1))
+    names.emplace_back(aggregator::name_of(mode));
+  in.read("expert", out.expert);
+  std::uint8_t index = out.mode ? static_cast<std::uint8_t>(*out.mode) : 0;
+  in.read_choice("mode", index, names);
+  if (index > 0) out.mode = static_cast<aggregator::Mode>(index);
+}
+
 router::PoolOptions read_pool(Section& in) {
   router::PoolOptions out;
   in.read("name", out.name);
@@ -233,6 +244,7 @@ router::PoolOptions read_pool(Section& in) {
   in.read("fallbacks_max", out.fallbacks_max, 0, 16);
   in.read("explore", out.explore, 0, 1);
   in.object("retrieval", [&](Section& section) { read_retrieval(section, out.retrieval); });
+  in.object("aggregation", [&](Section& section) { read_aggregation(section, out.aggregation); });
   return out;
 }
 
@@ -304,6 +316,7 @@ void check_pools(const Config& config, Faults& faults) {
       faults.push_back(place + ".name: `" + pool.name + "` is there already");
     auto members = pool.experts;
     if (!pool.default_expert.empty()) members.push_back(pool.default_expert);
+    if (!pool.aggregation.expert.empty()) members.push_back(pool.aggregation.expert);
     for (const auto& name : members) {
       if (experts.contains(name)) continue;
       const auto near = nearest(name, experts);

@@ -191,7 +191,9 @@ asio::awaitable<void> answer_chat(Session& session) {
   }
   session.response().content_type = "text/event-stream";
   session.response().fields.append("cache-control: no-cache\r\nx-accel-buffering: no\r\n");
-  EventStream stream(session);
+  EventStream stream(session, query);
+  if (query.knobs.explain)
+    query.on_asking = [&stream](const auto& names) { stream.tell_asking(names); };
   aggregator::Answer answer = co_await doors.answer(query, &stream);
   reservation.settle(answer);
   const std::string_view error = reply_in_stream(session, query, stream, answer);

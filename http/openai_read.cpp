@@ -58,6 +58,17 @@ bool check_string(Reading& reading, std::string_view param, element value, std::
 
 namespace {
 
+bool read_aggregation(Reading& reading, element value) {
+  std::string_view name;
+  auto& into = reading.query.knobs.aggregation;
+  const bool is_text = !value.get(name);
+  if (is_text && name == "auto") return true;
+  into = is_text ? aggregator::mode_named(name) : std::nullopt;
+  return into || reading.fail_type("skillyard.aggregation",
+                                   "auto, single, plurality, weighted, fused, synthesised, best_of "
+                                   "or corrected");
+}
+
 constexpr std::size_t kCollectionsMax = 16;
 constexpr std::size_t kCollectionBytesMax = 64;
 
@@ -124,13 +135,15 @@ bool read_knobs(Reading& reading, std::string_view param, element value) {
       if (!read_retrieval(reading, member)) return false;
     } else if (key == "collections") {
       if (!read_collections(reading, member)) return false;
+    } else if (key == "aggregation") {
+      if (!read_aggregation(reading, member)) return false;
     } else if (key == "explain") {
       if (!read_bool(reading, "skillyard.explain", member, knobs.explain)) return false;
     } else {
       return reading.fail(
           Fault::unknown_field, "skillyard." + std::string(key),
           "`skillyard` holds quality, max_cost_usd, max_latency_ms, k, answer_type, "
-          "pool, retrieval, collections and explain");
+          "pool, retrieval, collections, aggregation and explain");
     }
   }
   return true;

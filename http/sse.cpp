@@ -40,7 +40,8 @@ ChunkIdentity identity_of(std::string_view events) {
   return identity;
 }
 
-EventStream::EventStream(Session& session) : session_(session) {
+EventStream::EventStream(Session& session, const router::Query& query)
+    : session_(session), query_(query) {
   session.announce_stream();
 }
 
@@ -53,6 +54,23 @@ void EventStream::note_first(std::string_view events) {
       session_.response().add("x-skillyard-expert", identity_.model);
     }
   }
+}
+
+void EventStream::tell_asking(const std::vector<std::string>& names) {
+  std::string event = R"(data: {"id":)";
+  append_string(event, "chatcmpl-" + query_.id);
+  event.append(R"(,"object":"chat.completion.chunk","created":)");
+  append_number(event, query_.unix_us / 1'000'000);
+  event.append(R"(,"model":)");
+  append_string(event, names.front());
+  event.append(R"(,"choices":[],"skillyard":{"decision":)");
+  append_string(event, query_.id);
+  event.append(R"(,"asking":[)");
+  for (const std::string& name : names) {
+    if (event.back() != '[') event.push_back(',');
+    append_string(event, name);
+  }
+  session_.push(event.append("]}}\n\n"));
 }
 
 void EventStream::put(std::string_view events) {

@@ -9,6 +9,7 @@
 
 #include "experts/expert.h"
 #include "http/session.h"
+#include "router/query.h"
 
 namespace http {
 
@@ -25,9 +26,14 @@ ChunkIdentity identity_of(std::string_view events);
 /// fields of session.response() and `x-skillyard-expert`, unless a heartbeat had to go first.
 class EventStream final : public experts::Sink {
  public:
-  explicit EventStream(Session& session);
+  /// Both outlive it.
+  EventStream(Session& session, const router::Query& query);
 
   boost::asio::awaitable<bool> write(std::string_view events) override;
+
+  /// The first event of a client that wants to know: a chunk without choices whose `skillyard`
+  /// names the decision and the experts. It opens the stream, so later failures are in band.
+  void tell_asking(const std::vector<std::string>& names);
 
   /// Events that are there all at once; what the client does not take now leaves with the end.
   void put(std::string_view events);
@@ -45,6 +51,7 @@ class EventStream final : public experts::Sink {
   void note_first(std::string_view events);
 
   Session& session_;
+  const router::Query& query_;
   ChunkIdentity identity_;
   double first_event_s_ = -1;
 };

@@ -128,8 +128,11 @@ boost::asio::awaitable<aggregator::Answer> ask_several(experts::Pool& pool, cons
   const bool over = cancelled || experts::Clock::now() >= call.deadline;
   if (panel.wants_reader() && !over) {
     const auto& reading = panel.reading(task.question, task.everyone, task.seed);
-    const experts::Call question = aggregator::call_of(reading, call);
-    experts::Reply reply = co_await pool.ask(names.front(), question, sink);
+    experts::Call question = aggregator::call_of(reading, call);
+    // "Answer stands." is not for the client.
+    if (task.plan.mode == aggregator::Mode::corrected) question.stream = false;
+    const std::string& reader = task.reader.empty() ? names.front() : task.reader;
+    experts::Reply reply = co_await pool.ask(reader, question, sink);
     panel.add_reading(std::move(reply));
   }
   aggregator::Answer answer = panel.close();

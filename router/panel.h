@@ -38,6 +38,7 @@ struct PanelTask {
   std::vector<std::string> names;     // the seats, then those to ask when every seat failed
   std::vector<std::string> everyone;  // names that an expert that reads the answers must not see
   std::string question;               // the client's last words
+  std::string reader;  // who reads the answers, where the plan wants it; empty: the first seat
   std::uint64_t seed = 0;
 };
 

@@ -90,12 +90,15 @@ void show(const Query& query, store::Found& found, GateRecord& record, Retrieved
     record.choice.p_correct = record.choice.c0;
     return;
   }
-  for (const store::Passage& passage : passages)
+  for (const store::Passage& passage : passages) {
+    retrieved.passages.push_back(passage.source.substr(0, kPassageNameBytesMax) + "\n" +
+                                 passage.text.substr(0, kPassageBytesMax));
     record.sources.push_back({.id = passage.id,
                               .collection = passage.collection,
                               .source = passage.source.substr(0, kPassageNameBytesMax),
                               .heading = passage.heading.substr(0, kPassageNameBytesMax),
                               .score = passage.score});
+  }
 }
 
 /// Whether a request may look into a collection that it names.

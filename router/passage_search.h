@@ -32,6 +32,7 @@ struct RetrievalTask {
 
 struct Retrieved {
   std::optional<experts::Call> call;  // with passages in it; none: the client's own
+  std::vector<std::string> passages;  // that are in it, each with its source's name
   std::string record;                 // the GateRecord as JSON; empty: nothing was considered
   bool cancelled = false;             // nobody waits any more
 };

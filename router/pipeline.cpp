@@ -5,7 +5,6 @@
 
 #include <algorithm>
 
-#include "router/panel.h"
 #include "router/seats.h"
 #include "router/splitmix.h"
 #include "router/view.h"
@@ -54,6 +53,11 @@ Route route_to(std::string_view name, const PoolView& view) {
   return route;
 }
 
+/// How answers become one, where the request or its pool says so.
+std::optional<aggregator::Mode> mode_wanted(const Query& query, const AggregationOptions& pool) {
+  return query.knobs.aggregation ? query.knobs.aggregation : pool.mode;
+}
+
 store::CallRow row_of(const experts::Reply& reply) {
   return {.expert = reply.expert,
           .outcome = std::string(experts::name_of(reply.outcome)),
@@ -79,50 +83,69 @@ boost::asio::awaitable<aggregator::Answer> Pipeline::answer(const Query& query,
                                                             experts::Sink* sink) {
   const auto start = Clock::now();
   const Decided decided = decide_for(query);
-  const auto names = names_of(decided.route, decided.desk->view, decided.desk->fallbacks_max);
   Retrieved retrieved;
   if (may_retrieve(query, decided)) {
     const RetrievalTask task = task_of(query, decided);
     if (task.rules.mode != RetrievalMode::never)
       retrieved = co_await retrieve(*lookup_, query, task);
   }
-  const experts::Call& call = retrieved.call ? *retrieved.call : query.call;
   aggregator::Answer answer;
-  if (retrieved.cancelled) {
-    // Nobody is asked: nobody waits.
-  } else if (decided.route.k <= 1) {
-    answer = co_await ask_in_turn(pool_, names, call, sink);
-  } else {
-    answer = co_await ask_panel(query, decided, names, call, sink);
-  }
+  // Cancelled: nobody is asked, nobody waits.
+  if (!retrieved.cancelled) answer = co_await ask_experts(query, decided, retrieved, sink);
   answer.decision_id = query.id;
   answer.retrieval = std::move(retrieved.record);
   log(query, decided, answer, us_since(start));
   co_return answer;
 }
 
-asio::awaitable<aggregator::Answer> Pipeline::ask_panel(const Query& query, const Decided& decided,
-                                                        const std::vector<std::string>& names,
-                                                        const experts::Call& call,
-                                                        experts::Sink* sink) {
+/// One expert and its fallbacks, or a panel.
+asio::awaitable<aggregator::Answer> Pipeline::ask_experts(const Query& query,
+                                                          const Decided& decided,
+                                                          const Retrieved& retrieved,
+                                                          experts::Sink* sink) {
+  const Desk& desk = *decided.desk;
+  const std::vector<std::string> names = names_of(decided.route, desk.view, desk.fallbacks_max);
+  const auto wanted = mode_wanted(query, desk.aggregation);
+  const bool corrects = wanted == aggregator::Mode::corrected && !retrieved.passages.empty();
+  PanelTask task;
+  if (decided.route.k > 1 || corrects) task = panel_of(query, decided, retrieved);
+  aggregator::Answer answer;
+  if (task.plan.competence.size() < 2 && !corrects) {
+    if (query.on_asking && !names.empty()) query.on_asking({names.front()});
+    const experts::Call& call = retrieved.call ? *retrieved.call : query.call;
+    answer = co_await ask_in_turn(pool_, names, call, sink);
+    co_return answer;
+  }
+  task.names = names;
+  if (query.on_asking)
+    query.on_asking({names.begin(), names.begin() + std::ssize(task.plan.competence)});
+  // An answer that was made of passages could not be held against them.
+  const experts::Call& call = retrieved.call && !corrects ? *retrieved.call : query.call;
+  answer = co_await ask_several(pool_, task, call, sink);
+  co_return answer;
+}
+
+/// Who sits on the panel of a query, and how it is counted; one seat where nobody else need be
+/// asked.
+PanelTask Pipeline::panel_of(const Query& query, const Decided& decided,
+                             const Retrieved& retrieved) {
   const Desk& desk = *decided.desk;
   PanelTask task;
   task.question = last_words(query.call);
   auto declared = query.knobs.answer_type;
   if (!declared && query.needs.json_schema) declared = aggregator::AnswerType::json;
   auto question = aggregator::read_question(task.question, declared);
-  const std::uint32_t seats = seats_of(*desk.policy, decided.route, question.type);
-  aggregator::Answer answer;
-  if (seats <= 1) {
-    answer = co_await ask_in_turn(pool_, names, call, sink);
-    co_return answer;
-  }
-  task.plan = plan_panel(*desk.policy, desk.view, decided.route, seats, std::move(question));
-  task.names = names;
+  const auto choices = describe_choices(question);
+  const auto mode =
+      mode_of(*desk.policy, decided.route, question.type, mode_wanted(query, desk.aggregation));
+  const std::uint32_t seats = seats_of(decided.route, mode);
+  task.plan =
+      plan_panel(*desk.policy, desk.view, decided.route, seats, mode, std::move(question), choices);
+  if (mode == aggregator::Mode::corrected) task.plan.passages = retrieved.passages;
+  task.reader = desk.aggregation.expert;
   for (const PoolExpert& expert : desk.view.experts) task.everyone.push_back(expert.name);
   task.seed = query.seed;
-  answer = co_await ask_several(pool_, task, call, sink);
-  co_return answer;
+  return task;
 }
 
 /// The cheap question before task_of(), for the many queries that look nothing up.
@@ -231,6 +254,7 @@ std::shared_ptr<Pipeline::Desk> Pipeline::make_desk(const Rules& rules, const Po
   desk->policy = rules.policy;
   desk->fallbacks_max = pool.fallbacks_max;
   desk->retrieval = pool.retrieval;
+  desk->aggregation = pool.aggregation;
   desk->retrieval_model = rules.retrieval;
   std::vector<const experts::ExpertOptions*> experts;
   for (const auto& expert : pool_.describe()) experts.push_back(expert.options);

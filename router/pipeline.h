@@ -19,6 +19,7 @@
 #include "router/decision.h"
 #include "router/explain.h"
 #include "router/features.h"
+#include "router/panel.h"
 #include "router/passage_search.h"
 #include "router/pool_view.h"
 #include "router/query.h"
@@ -56,6 +57,7 @@ class Pipeline {
     int fallbacks_max = 0;
     RetrievalOptions retrieval;
     RetrievalModel retrieval_model;
+    AggregationOptions aggregation;
   };
 
   struct Decided {
@@ -64,10 +66,10 @@ class Pipeline {
     std::int64_t took_us = 0;
   };
 
-  boost::asio::awaitable<aggregator::Answer> ask_panel(const Query& query, const Decided& decided,
-                                                       const std::vector<std::string>& names,
-                                                       const experts::Call& call,
-                                                       experts::Sink* sink);
+  boost::asio::awaitable<aggregator::Answer> ask_experts(const Query& query, const Decided& decided,
+                                                         const Retrieved& retrieved,
+                                                         experts::Sink* sink);
+  static PanelTask panel_of(const Query& query, const Decided& decided, const Retrieved& retrieved);
   bool may_retrieve(const Query& query, const Decided& decided) const;
   static RetrievalTask task_of(const Query& query, const Decided& decided);
   Decided decide_for(const Query& query);

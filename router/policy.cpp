@@ -15,6 +15,8 @@
 #include <stdexcept>
 #include <utility>
 
+#include "aggregator/answer.h"
+#include "router/choices.h"
 #include "router/features.h"
 
 namespace router {
@@ -151,8 +153,15 @@ void walk(Archive& a, P& p) {
   auto& m = p.memory;
   a(m.rows), a(m.z), a(m.score), a(m.predicted), a(m.label);
   auto& panels = p.panels;
-  a(panels.rows), a(panels.slope), a(panels.decide_at), a(panels.weight), a(panels.pays);
+  a(panels.rows), a(panels.slope), a(panels.decide_at), a(panels.weight), a(panels.choice);
+  a(panels.mode);
   a(p.trained_ids), a(p.source), a(p.seed), a(p.share);
+}
+
+/// Whether training may have found that mode.
+bool is_measured(std::uint8_t mode) {
+  return mode >= static_cast<std::uint8_t>(aggregator::Mode::single) &&
+         mode <= static_cast<std::uint8_t>(aggregator::Mode::fused);
 }
 
 /// The invariants that decide() relies on.
@@ -160,8 +169,11 @@ void check_shapes(const Policy& p) {
   const std::size_t S = p.skills.size(), E = p.experts.size(), D = p.dim;
   const Memory& m = p.memory;
   const Panels& panels = p.panels;
-  const bool voting = panels.rows == 0 || (panels.weight.size() == (S + 1) * E &&
-                                           panels.pays.size() == S * Panels::kTypes);
+  const bool voting =
+      panels.rows == 0 ||
+      (panels.weight.size() == (S + 1) * E && panels.choice.size() == kChoiceTraits &&
+       panels.mode.size() == S * Panels::kTypes &&
+       std::all_of(panels.mode.begin(), panels.mode.end(), is_measured));
   const bool sane =
       voting && E > 0 && S > 0 && p.unseen_mass >= 0 && S <= 4096 && D >= E + S &&
       D <= kColumnsMax && D % 16 == 0 && p.bag_scale.size() == D && p.key_scale.size() == D &&
@@ -173,8 +185,9 @@ void check_shapes(const Policy& p) {
       (m.label.empty() || m.label.size() == m.rows);
   if (!sane) throw std::runtime_error("its parts do not fit together");
   const std::vector<float> alone{p.unseen_mass, p.skill_sharpness};
-  for (const auto* list : {&p.bag_scale, &p.surface_edge, &p.skill_bias, &p.skill_gain, &p.profile,
-                           &p.support, &p.skill_cost, &p.key_scale, &p.panels.weight, &alone}) {
+  for (const auto* list :
+       {&p.bag_scale, &p.surface_edge, &p.skill_bias, &p.skill_gain, &p.profile, &p.support,
+        &p.skill_cost, &p.key_scale, &p.panels.weight, &p.panels.choice, &alone}) {
     for (float value : *list) {
       if (!(std::abs(value) < kNumberMax))
         throw std::runtime_error("it holds a number that is out of range");

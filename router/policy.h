@@ -23,7 +23,7 @@
 
 namespace router {
 
-inline constexpr std::uint32_t kPolicyFormat = 4;
+inline constexpr std::uint32_t kPolicyFormat = 5;
 inline constexpr std::uint64_t kPolicyBytesMax = 64u << 20;
 
 inline constexpr int kSurfaceEdges = 9;
@@ -55,6 +55,7 @@ struct PolicyExpert {
 /// How much the votes of a panel count, and where asking several experts pays. Learned from panels
 /// of training rows by router/learn/panels.h, read by router/seats.h.
 ///   weight of e's vote = slope * logit p_correct + weight[skills, e] + sum_s q_s * weight[s, e]
+///   prior of an option = choice . describe_choices() of it
 struct Panels {
   static constexpr std::size_t kTypes = 9;  // aggregator::kAnswerTypes
 
@@ -62,7 +63,8 @@ struct Panels {
   float slope = 0;
   float decide_at = 0;             // posterior at which nobody else is asked
   std::vector<float> weight;       // [skills + 1, experts]
-  std::vector<std::uint8_t> pays;  // [skills, kTypes] by the query's first skill; 0: one expert
+  std::vector<float> choice;       // [kChoiceTraits] of router/choices.h
+  std::vector<std::uint8_t> mode;  // [skills, kTypes] aggregator::Mode by the query's first skill
 };
 
 struct Policy {

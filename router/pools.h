@@ -4,9 +4,11 @@
 
 #include <cstdint>
 #include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
+#include "aggregator/answer.h"
 #include "router/retrieval.h"
 
 namespace router {
@@ -53,6 +55,13 @@ struct Life {
 /// By expert; who is not in it is active.
 using Lives = std::map<std::string, Life, std::less<>>;
 
+/// How several experts' answers become one.
+struct AggregationOptions {
+  std::string expert;  // that reads the others' answers (found by `skillyard bench-aggregators`);
+                       // empty: the first that was asked
+  std::optional<aggregator::Mode> mode;  // not set: by skill and type of answer, as was measured
+};
+
 struct PoolOptions {
   std::string name;  // `skillyard/<name>`; "auto" is always there and has every expert
   std::vector<std::string> experts;  // empty: every expert
@@ -61,6 +70,7 @@ struct PoolOptions {
   double explore = 0;  // share of the queries that go to a random eligible expert; the probability
                        // is logged, and `evaluate --log` needs it
   RetrievalOptions retrieval;
+  AggregationOptions aggregation;
 };
 
 }  // namespace router

@@ -2,10 +2,12 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <string>
 #include <vector>
 
+#include "aggregator/answer.h"
 #include "aggregator/canonical.h"
 #include "experts/call.h"
 #include "router/retrieval.h"
@@ -22,6 +24,7 @@ struct Knobs {
   bool explain = false;                               // the reply carries the `skillyard` object
   std::optional<RetrievalMode> retrieval;             // not set: as the pool says
   std::vector<std::string> collections;               // to look into; empty: all that the pool may
+  std::optional<aggregator::Mode> aggregation;        // not set: as the pool says
 };
 
 /// What the request needs that not every expert can do.
@@ -48,6 +51,9 @@ struct Query {
   Knobs knobs;
   Needs needs;
   experts::Call call;
+  /// Told once, before anybody answers, which experts may be asked, in order. Empty: nobody wants
+  /// to know.
+  std::function<void(const std::vector<std::string>&)> on_asking;
 };
 
 }  // namespace router

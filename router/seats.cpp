@@ -26,12 +26,21 @@ bool has_best(const Policy& policy, const PoolView& pool) {
 
 }  // namespace
 
-std::uint32_t seats_of(const Policy& policy, const Route& route, AnswerType type) {
+Mode mode_of(const Policy& policy, const Route& route, AnswerType type,
+             std::optional<Mode> wanted) {
+  static const aggregator::ModeTable usual;
+  if (wanted) return *wanted;
   const Panels& panels = policy.panels;
-  if (panels.rows == 0 || route.skills.empty() || route.k < 2) return route.k;
-  const std::size_t cell =
-      route.skills.front().skill * Panels::kTypes + static_cast<std::size_t>(type);
-  return cell < panels.pays.size() && panels.pays[cell] == 0 ? 1 : route.k;
+  if (panels.rows > 0 && !route.skills.empty() && type != AnswerType::free_text) {
+    const std::size_t cell =
+        route.skills.front().skill * Panels::kTypes + static_cast<std::size_t>(type);
+    if (cell < panels.mode.size()) return static_cast<Mode>(panels.mode[cell]);
+  }
+  return usual.by_type[static_cast<std::size_t>(type)];
+}
+
+std::uint32_t seats_of(const Route& route, Mode mode) {
+  return mode == Mode::single ? std::min(route.k, 1U) : route.k;
 }
 
 double weigh_vote(const Panels& panels, std::size_t experts, std::uint32_t expert, double p_correct,
@@ -44,6 +53,13 @@ double weigh_vote(const Panels& panels, std::size_t experts, std::uint32_t exper
   return weight;
 }
 
+double weigh_choice(const Panels& panels, const ChoiceTraits& traits) {
+  double log_odds = 0;
+  for (std::size_t t = 0; t < panels.choice.size(); ++t)
+    log_odds += panels.choice[t] * traits.at(t);
+  return log_odds;
+}
+
 aggregator::BallotRules rules_of(double decide_at) {
   aggregator::BallotRules rules;
   rules.correlation = 0;
@@ -53,15 +69,20 @@ aggregator::BallotRules rules_of(double decide_at) {
 }
 
 aggregator::Plan plan_panel(const Policy& policy, const PoolView& pool, const Route& route,
-                            std::uint32_t seats, aggregator::Question question) {
-  static const aggregator::ModeTable modes;
+                            std::uint32_t seats, Mode mode, aggregator::Question question,
+                            std::span<const ChoiceTraits> choices) {
   aggregator::Plan plan;
-  plan.mode = modes.by_type[static_cast<std::size_t>(question.type)];
+  plan.mode = mode;
   if (policy.empty() && plan.mode == Mode::weighted) plan.mode = Mode::plurality;
   plan.question = std::move(question);
-  const bool learned =
-      policy.panels.rows > 0 && plan.mode == Mode::weighted && has_best(policy, pool);
-  if (learned) plan.ballot = rules_of(policy.panels.decide_at);
+  const bool weighs = plan.mode == Mode::weighted || plan.mode == Mode::corrected;
+  const bool learned = policy.panels.rows > 0 && weighs && has_best(policy, pool);
+  if (learned) {
+    plan.ballot = rules_of(policy.panels.decide_at);
+    for (const ChoiceTraits& traits : choices)
+      plan.priors.push_back(
+          {plan.question.options[plan.priors.size()].label, weigh_choice(policy.panels, traits)});
+  }
   for (std::uint32_t seat = 0; seat < seats; ++seat) {
     const Candidate& candidate = route.candidates[seat];
     const auto expert = pool.experts[candidate.expert].policy_expert;

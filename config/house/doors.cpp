@@ -78,12 +78,16 @@ http::CostBound cost_bound(const House& house, const router::Query& query) {
         query.expert.empty() && pool != nullptr &&
         (pool->experts.empty() ||
          std::find(pool->experts.begin(), pool->experts.end(), name) != pool->experts.end());
-    if (named || member)
+    const bool reader = pool != nullptr && pool->aggregation.expert == name;
+    if (named || member || reader)
       bound.call_microusd =
           std::max(bound.call_microusd, call_bound_microusd(query, entry.options, passages));
   }
   const int k = query.knobs.k.value_or(1);
-  bound.calls = k > 1 ? k + 1 : 1;  // a panel may ask one more, to read the answers
+  const auto wanted =
+      pool == nullptr || query.knobs.aggregation ? query.knobs.aggregation : pool->aggregation.mode;
+  const bool corrects = reads && wanted == aggregator::Mode::corrected;
+  bound.calls = k > 1 || corrects ? k + 1 : 1;  // one more may be asked, to read the answers
   return bound;
 }
 

@@ -34,6 +34,8 @@ PolicyRow judge(const Play& play, const Play& best, std::uint64_t seed) {
   for (std::size_t r = 0; r < play.score.size(); ++r)
     gains.push_back(play.score[r] - best.score[r]);
   if (!play.calls.empty()) row.calls = mean_of(play.calls);
+  if (!play.flip.empty()) row.flip_rate = mean_of(play.flip);
+  if (row.flip_rate.value_or(0) > 0) row.flip_gain = mean_of(play.flip_gain) / *row.flip_rate;
   row.gain = bootstrap_mean(gains, seed);
   row.shares = play.shares;
   row.curve = play.curve;

@@ -40,9 +40,11 @@ struct EvaluateOptions {
 struct PolicyRow {
   std::string name;
   double score = 0;
-  std::optional<double> cost;   // mean usd per query
-  std::optional<double> calls;  // mean experts asked per query, of a panel
-  Interval gain;                // over best_single
+  std::optional<double> cost;       // mean usd per query
+  std::optional<double> calls;      // mean experts asked per query, of a panel
+  std::optional<double> flip_rate;  // share of a panel's answers that are not the first expert's
+  std::optional<double> flip_gain;  // mean gain over the first expert's answer where it is not
+  Interval gain;                    // over best_single
   std::map<std::string, double> shares;
   std::optional<double> apgr, cpt50, cpt80, cpt95, aiq;
   std::vector<CostPoint> curve;      // cost-quality points, by rising cost

@@ -3,7 +3,9 @@
 // A panel's answer is a choice among those that were given and "another one": a conditional logit
 // whose score of an answer is the sum of its supporters' weights (Panels in router/policy.h says
 // what a weight is made of). Fitted jointly, so an expert that repeats what others say weighs less
-// beside them; by skill, because who is to be believed against whom depends on it. Penalised
+// beside them; by skill, because who is to be believed against whom depends on it. The options of
+// a multiple-choice question are all in the choice, given or not, each with the traits of its
+// wording (router/choices.h), so votes and wording learn to make up for each other. Penalised
 // maximum likelihood by Newton steps with conjugate gradients; deterministic.
 //
 // Everything about cost is decided on predictions that held their row out: `predicted` must be
@@ -27,6 +29,7 @@ struct PanelSettings {
   double prior_slope = 0.5;
   double penalty = 1;         // of a weight's distance from the prior
   double penalty_skill = 10;  // of a weight's part by skill
+  double penalty_trait = 2;   // of what an option's wording says
   int newton_steps = 8;
   int gradient_steps = 25;         // conjugate ones, per Newton step
   double accuracy_given = 5e-4;    // that stopping early may cost at most

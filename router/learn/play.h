@@ -13,9 +13,11 @@ namespace router {
 /// Plays are compared row by row. A play that draws blindly holds expected scores and costs.
 struct Play {
   std::string name;
-  std::vector<double> score;          // [rows]
-  std::vector<double> cost_usd;       // [rows]; empty: the rows have no costs
-  std::vector<double> calls;          // [rows] experts asked; empty: one
+  std::vector<double> score;     // [rows]
+  std::vector<double> cost_usd;  // [rows]; empty: the rows have no costs
+  std::vector<double> calls;     // [rows] experts asked; empty: one
+  std::vector<double> flip;  // [rows] of a panel: another answer than the first expert's, 0 or 1
+  std::vector<double> flip_gain;      // [rows] what that brought, 0 where it kept the answer
   std::vector<std::uint32_t> expert;  // [rows] who answered; empty: a mix, or several at once
   std::map<std::string, double> shares;
   std::vector<CostPoint> curve;  // cost-quality points; empty: none

@@ -51,6 +51,8 @@ Json row_json(const PolicyRow& row) {
   out["score"] = row.score;
   out["cost"] = optional_json(row.cost);
   if (row.calls) out["calls"] = *row.calls;
+  if (row.flip_rate) out["flip_rate"] = *row.flip_rate;
+  if (row.flip_gain) out["flip_gain"] = *row.flip_gain;
   out["gain"] = json_of(row.gain);
   out["shares"] = Json(row.shares);
   if (row.shares.empty()) out["shares"] = Json::object();
@@ -227,6 +229,9 @@ void print(const EvaluateReport& report, std::ostream& out) {
       out << "  " << std::setprecision(0) << *row.loads << " loads per 1,000 queries, "
           << *row.loads_collated << " when answered " << kQueriesTogether << " together";
     }
+    if (row.flip_gain)
+      out << std::setprecision(1) << ", " << 100 * *row.flip_rate << "% flipped for "
+          << std::showpos << 100 * *row.flip_gain << std::noshowpos << " points each";
     out << "\n";
   }
   for (const std::string& note : report.notes) out << note << "\n";

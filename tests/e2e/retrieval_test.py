@@ -135,6 +135,22 @@ def check_requests(served):
     assert text.endswith("The message:\n\nWhat is the frobnicator of Quuxville?")
 
 
+def check_correction(served):
+    """Experts answer alone; what they said is held against the passages afterwards, by one of them."""
+    Scripted.asked.clear()
+    question = NEEDS.format("Venulpa")
+    status, _, body = served.chat(question, "skillyard/corrects", skillyard={"explain": True})
+    assert status == 200 and said(body) == keeper("Venulpa"), body
+    own = body["skillyard"]
+    assert own["mode"] == "corrected" and own["changed"] and own["expert"] == "duo", own
+    assert [call["model"] for call in Scripted.asked] == ["solo", "duo"], Scripted.asked
+    assert Scripted.asked[0]["messages"] == [{"role": "user", "content": question}]
+    draft, passage = Scripted.asked[1]["messages"][-1]["content"].split("<passage 1 ")
+    assert "I do not know." in draft and keeper("Venulpa") in passage, Scripted.asked[1]
+    status, _, body = served.chat(ALONE, skillyard={"explain": True, "aggregation": "corrected", "retrieval": "off"})
+    assert said(body) == "8" and body["skillyard"]["mode"] == "single", "no passages, no correction"
+
+
 def check_learning(folder, data, config):
     """Graded decisions with passages become a gate that is served after a reload."""
     log, gate = pathlib.Path(data) / "skillyard.db", pathlib.Path(data) / "gate.json"
@@ -146,7 +162,7 @@ def check_learning(folder, data, config):
                     score = {"score": float(answer == right)}
                     assert served.ask("POST", f"/v1/decisions/{decision}/feedback", score)[0] == 202
         assert served.stop() == 0
-    done = service.run("learn-gate", "--log", log, "--out", gate)
+    done = service.run("learn-gate", "--log", log, "--out", gate, "--rows-min", 20)
     arms = json.loads(gate.read_text())["arms"]
     assert all(arm["spoils"] > 0.2 and arm["helps"] > 0.6 for arm in arms), (arms, done.stdout)
     with service.Service(["--config", config], env=QUIET, data=data) as served:
@@ -171,6 +187,8 @@ def main():
     config.write_text(json.dumps({
         "experts": [{"name": name, **expert} for name in ("solo", "duo")],
         "pools": [{"name": "auto", "retrieval": auto}, {"name": "plain"}, {"name": "closed", "retrieval": {"mode": "never"}},
+                  {"name": "corrects", "default": "solo", "retrieval": {"mode": "on"},
+                   "aggregation": {"mode": "corrected", "expert": "duo"}},
                   {"name": "draws", "retrieval": {"mode": "auto", "explore": 1}},
                   {"name": "rumours", "retrieval": {**auto, "collections": ["rumours"]}}]}))
     with service.Service(["--config", config], env=QUIET, data=str(data)) as served:
@@ -181,6 +199,7 @@ def main():
         assert service.eventually(lambda: ask(served, NEEDS.format("Morwick"))[1] is not None), "the file is noticed"
         check_modes(served)
         check_requests(served)
+        check_correction(served)
         metrics = served.ask("GET", "/metrics")[2]
         assert int(re.search(r'skillyard_lookups_total\{outcome="found"\} (\d+)', metrics).group(1)) > 8, metrics
         (data / "knowledge.sqlite").unlink()

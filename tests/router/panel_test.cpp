@@ -247,5 +247,26 @@ TEST(Panel, AReaderStreamsWhatItWrites) {
   EXPECT_NE(shown.find("Blue is cold."), std::string::npos);
 }
 
+TEST(Panel, TheReaderIsWhomTheTaskNames) {
+  Rig rig({says("Red is warm."), says("Blue is cold."), says("Warm is red, cold is blue.")});
+  rig.plan({0.7, 0.6}, Mode::synthesised);
+  rig.task.reader = "c";
+  const auto answer = rig.ask();
+  EXPECT_EQ(rig.order, "abc");
+  EXPECT_EQ(answer.reply().text, "Warm is red, cold is blue.");
+}
+
+TEST(Panel, ACorrectionIsNotStreamedAsItIsWritten) {
+  Rig rig({says("Answer: A"), says("Answer stands.")});
+  rig.plan({0.7}, Mode::corrected);
+  rig.task.plan.passages = {"It is red."};
+  rig.task.reader = "b";
+  rig.call.stream = true;
+  const auto answer = rig.ask();
+  EXPECT_EQ(rig.order, "ab");
+  EXPECT_EQ(answer.reply().expert, "a");
+  EXPECT_TRUE(rig.sink.got.empty());
+}
+
 }  // namespace
 }  // namespace router

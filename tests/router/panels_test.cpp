@@ -10,6 +10,8 @@
 namespace router {
 namespace {
 
+using aggregator::Mode;
+
 /// Two skills. Experts 0 and 1 are right on their own skill; 2 repeats 1 word for word; 3 guesses.
 struct Planted {
   Votes votes;
@@ -32,6 +34,7 @@ Planted plant(std::size_t rows, double specialist, double outsider) {
     question.options.resize(4);
     planted.votes.question.push_back(question);
     planted.votes.right.push_back(1);
+    planted.votes.choices.emplace_back();
     std::uint8_t said[4];
     for (std::size_t e = 0; e < 2; ++e) {
       const double theta = e == skill ? specialist : outsider;
@@ -65,7 +68,8 @@ TEST(Panels, LearnWhomToBelieveOnWhatAndWhoRepeatsWhom) {
   EXPECT_NEAR(weight(1, 1) + weight(2, 1), std::log(0.9 * 3 / 0.1), 0.8);
   EXPECT_LT(panels.decide_at, 1) << "some questions need one or two votes only";
   for (std::uint32_t skill = 0; skill < 2; ++skill)
-    EXPECT_EQ(panels.pays[skill * Panels::kTypes], skill == 0 ? 0 : 1)
+    EXPECT_EQ(static_cast<Mode>(panels.mode[skill * Panels::kTypes]),
+              skill == 0 ? Mode::single : Mode::weighted)
         << "the first seat is the specialist of skill 0: others cannot help it";
 }
 
@@ -76,7 +80,52 @@ TEST(Panels, DoNotPayWhereTheOthersOnlyDisturb) {
   }
   const Panels panels =
       fit_panels(planted.votes, planted.predicted, planted.skills, planted.fold, 3);
-  for (std::size_t skill = 0; skill < 3; ++skill) EXPECT_EQ(panels.pays[skill * 9], 0);
+  for (std::size_t skill = 0; skill < 3; ++skill) {
+    EXPECT_EQ(static_cast<Mode>(panels.mode[skill * 9]), Mode::single);
+  }
+}
+
+/// Three experts of equal worth whose numbers scatter around the truth: the one in the middle is
+/// the best bet, and no two agree when they are wrong.
+TEST(Panels, NumbersAreFusedWhereTheMedianIsRightMoreOften) {
+  constexpr std::size_t kRows = 1'000;
+  Planted planted;
+  planted.votes.experts = 3;
+  planted.predicted = Matrix::Constant(kRows, 3, 0.5f);
+  planted.skills = Matrix::Ones(kRows, 1);
+  std::mt19937_64 engine(5);
+  for (std::size_t r = 0; r < kRows; ++r) {
+    aggregator::Question question;
+    question.type = aggregator::AnswerType::number;
+    planted.votes.question.push_back(question);
+    planted.votes.choices.emplace_back();
+    planted.votes.right.push_back(2);
+    planted.fold.push_back(static_cast<int>(r % 5));
+    std::uint8_t said[] = {1, 2, 3};  // too low, right, too high
+    std::shuffle(said, said + 3, engine);
+    for (const std::uint8_t key : said) {
+      planted.votes.key.push_back(key);
+      planted.votes.number.push_back(10.0 * key);
+    }
+  }
+  const Panels panels =
+      fit_panels(planted.votes, planted.predicted, planted.skills, planted.fold, 2);
+  const auto cell = static_cast<std::size_t>(aggregator::AnswerType::number);
+  EXPECT_EQ(static_cast<Mode>(panels.mode[cell]), Mode::fused);
+}
+
+TEST(Panels, TheWordingOfOptionsCountsBesideVotes) {
+  Planted planted = plant(2'000, 0.5, 0.5);
+  for (auto& choices : planted.votes.choices) {
+    choices.resize(4);
+    choices[0][7] = 1;  // the right one always has a trait
+  }
+  const Panels panels =
+      fit_panels(planted.votes, planted.predicted, planted.skills, planted.fold, 3);
+  ChoiceTraits trait{};
+  trait[7] = 1;
+  EXPECT_GT(weigh_choice(panels, trait), 2);
+  EXPECT_NEAR(weigh_choice(panels, {}), 0, 1e-6);
 }
 
 TEST(Panels, TooFewAnswersTeachNothing) {
