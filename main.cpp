@@ -13,6 +13,7 @@
 #include <random>
 
 #include "config/house/admin_commands.h"
+#include "config/house/bench_aggregators.h"
 #include "config/house/completion.h"
 #include "config/house/house.h"
 #include "experts/moe/tools/bench.h"
@@ -295,6 +296,7 @@ int main(int argc, char** argv) {
   router::add_commands(app, status);
   add_model_commands(app);
   house::add_admin_commands(app, status);
+  house::add_bench_command(app);
   store::add_knowledge_commands(app, config::default_data_dir());
   house::add_completion_command(app);
 
