@@ -33,6 +33,9 @@ struct GateLog : testing::Test {
     store::Options stored;
     stored.path = options.log;
     store::Journal journal(stored, [](std::string_view) {});
+    const auto now = std::chrono::duration_cast<std::chrono::microseconds>(
+                         std::chrono::system_clock::now().time_since_epoch())
+                         .count();
     for (int i = 0; i < 200; ++i) {
       GateRecord record;
       record.mode = mode;
@@ -43,9 +46,11 @@ struct GateLog : testing::Test {
       record.choice.propensity = propensity;
       store::Decision row;
       row.id = "dec_" + std::to_string(passages) + "_" + std::to_string(i);
+      row.unix_us = now;
       row.gate = encode(record);
       store::Feedback said;
       said.decision_id = row.id;
+      said.unix_us = now;
       said.score = 0;
       journal.put(std::move(row));
       journal.put(std::move(said));
