@@ -117,21 +117,21 @@ boost::asio::awaitable<aggregator::Answer> ask_several(experts::Pool& pool, cons
   vote.text_wanted = true;
   vote.panel = task.seed | 1;
   aggregator::Aggregation panel(task.plan);
-  std::optional<experts::Foresight> reader;
+  const std::string& reader = task.reader.empty() ? names.front() : task.reader;
+  std::optional<experts::Foresight> ahead;
   const bool reads = task.plan.mode == aggregator::Mode::synthesised ||
                      task.plan.mode == aggregator::Mode::best_of;
-  if (reads) reader.emplace(pool, names.front(), 1);
+  if (reads) ahead.emplace(pool, reader, 1);
   co_await ask_in_waves(pool, names, vote, panel);
   const auto state = co_await boost::asio::this_coro::cancellation_state;
   const bool cancelled = state.cancelled() != boost::asio::cancellation_type::none;
-  reader.reset();
+  ahead.reset();
   const bool over = cancelled || experts::Clock::now() >= call.deadline;
   if (panel.wants_reader() && !over) {
     const auto& reading = panel.reading(task.question, task.everyone, task.seed);
     experts::Call question = aggregator::call_of(reading, call);
     // "Answer stands." is not for the client.
     if (task.plan.mode == aggregator::Mode::corrected) question.stream = false;
-    const std::string& reader = task.reader.empty() ? names.front() : task.reader;
     experts::Reply reply = co_await pool.ask(reader, question, sink);
     panel.add_reading(std::move(reply));
   }
