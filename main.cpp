@@ -16,6 +16,7 @@
 #include "config/house/bench_aggregators.h"
 #include "config/house/completion.h"
 #include "config/house/house.h"
+#include "config/house/probe_command.h"
 #include "experts/moe/tools/bench.h"
 #include "experts/moe/tools/inspect.h"
 #include "experts/moe/tools/logits.h"
@@ -38,17 +39,10 @@
 namespace {
 
 namespace fs = std::filesystem;
+using house::add_options;
 using house::Args;
 using house::House;
 using house::Rooms;
-
-void add_options(CLI::App& command, Args& args) {
-  command.add_option("--config", args.config_path, "configuration file, JSON with comments");
-  command.add_option("--data", args.data, "folder of the database");
-  command.add_option("--policy", args.policy, "policy made by `skillyard train`");
-  command.add_option("--expert", args.experts,
-                     "NAME=URL[,model=NAME][,key-env=VARIABLE] or NAME=FILE.gguf");
-}
 
 int serve(const Args& args) {
   House house(settle(args));
@@ -296,6 +290,7 @@ int main(int argc, char** argv) {
   router::add_commands(app, status);
   add_model_commands(app);
   house::add_admin_commands(app, status);
+  house::add_probe_command(app, status);
   house::add_bench_command(app);
   store::add_knowledge_commands(app, config::default_data_dir());
   house::add_completion_command(app);

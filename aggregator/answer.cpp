@@ -20,6 +20,8 @@ std::string_view name_of(Mode mode) {
       return "best_of";
     case Mode::corrected:
       return "corrected";
+    case Mode::notice:
+      return "notice";
   }
   return "unknown";
 }

@@ -19,7 +19,8 @@ enum class Mode : std::uint8_t {
   fused,
   synthesised,
   best_of,
-  corrected
+  corrected,
+  notice /* the pool's own words: nobody was asked */
 };
 
 std::string_view name_of(Mode mode);

@@ -243,6 +243,7 @@ router::PoolOptions read_pool(Section& in) {
   in.read("default", out.default_expert);
   in.read("fallbacks_max", out.fallbacks_max, 0, 16);
   in.read("explore", out.explore, 0, 1);
+  in.read_choice("outside", out.outside, {"ask", "answer"});
   in.object("retrieval", [&](Section& section) { read_retrieval(section, out.retrieval); });
   in.object("aggregation", [&](Section& section) { read_aggregation(section, out.aggregation); });
   return out;
@@ -371,6 +372,7 @@ Config read(const nlohmann::json& document, Faults& faults, nlohmann::json* show
   in.read("data", config.data);
   in.read("policy", config.policy);
   in.read("discover", config.discover);
+  in.read_choice("embedded", config.embedded, {"auto", "always", "never"});
   const std::vector<std::string> levels = {"trace", "debug", "info", "warn", "error"};
   std::size_t level = 2;
   in.read_choice("log_level", level, levels);

@@ -17,6 +17,13 @@
 
 namespace config {
 
+/// When the pool that comes with the program serves (config/embedded.h).
+enum class Embedded : std::uint8_t {
+  automatic,  // while there is no other expert
+  always,
+  never,
+};
+
 struct Config {
   http::Options http;
   http::AdminOptions admin;
@@ -34,6 +41,7 @@ struct Config {
   std::string log_level = "info";   // trace, debug, info, warn, error
   std::string log_format = "text";  // text, or json: an object a line
   bool discover = true;             // look for servers where none is configured
+  Embedded embedded = Embedded::automatic;
 };
 
 /// One sentence each, with the key's place.

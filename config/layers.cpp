@@ -24,6 +24,36 @@ void append(Merged& merged, std::string_view kind, const Json& documents, Origin
   }
 }
 
+bool has_name(const Json& documents, std::string_view name) {
+  return std::any_of(documents.begin(), documents.end(),
+                     [&](const Json& document) { return text_at(document, "name") == name; });
+}
+
+/// Whether the embedded pool serves: always, or because there is no other expert. One of its own
+/// that an administrator touched is not another one.
+bool embedded_serves(const Layers& layers, const std::vector<store::OwnedResource>& owned) {
+  if (layers.embedded.empty() || layers.embedded_always) return !layers.embedded.empty();
+  for (const auto* documents : {&layers.file, &layers.command_line})
+    if (!documents->value("experts", Json::array()).empty()) return false;
+  const Json& own = layers.embedded.at("experts");
+  return layers.found.empty() &&
+         std::none_of(owned.begin(), owned.end(), [&](const store::OwnedResource& resource) {
+           return resource.kind == "experts" && !has_name(own, resource.name) &&
+                  resource.document != "null";
+         });
+}
+
+/// What a name of the file, the command line or the search has already, stays as it is.
+void append_embedded(const Layers& layers, Merged& merged) {
+  for (const auto kind : kKinds) {
+    for (const auto& document : layers.embedded.value(std::string(kind), Json::array()))
+      if (find(merged, kind, text_at(document, "name")) == nullptr)
+        append(merged, kind, Json::array({document}), Origin::embedded);
+  }
+  if (merged.document.value("policy", "").empty() && layers.embedded.contains("policy"))
+    merged.document["policy"] = layers.embedded["policy"];
+}
+
 /// What the database says goes over what the layers say, in its place, or behind all of its kind.
 void lay_over(Merged& merged, const store::OwnedResource& owned) {
   auto document = Json::parse(owned.document);
@@ -95,6 +125,9 @@ std::string_view origin_of(const Layers& layers, const Merged& merged, const std
   }
   if (place == "/policy" && find(merged, kPolicyKind, kPolicyName)) return name_of(Origin::admin);
   const Json::json_pointer at(place);
+  if (place == "/policy" && layers.embedded.contains("policy") &&
+      merged.document.value("policy", "") == layers.embedded["policy"])
+    return name_of(Origin::embedded);
   if (layers.command_line.contains(at)) return name_of(Origin::command_line);
   return layers.file.contains(at) ? name_of(Origin::file) : "default";
 }
@@ -109,6 +142,8 @@ std::string_view name_of(Origin origin) {
       return "command line";
     case Origin::found:
       return "found";
+    case Origin::embedded:
+      return "embedded";
     case Origin::admin:
       break;
   }
@@ -140,6 +175,7 @@ Merged merge(const Layers& layers, const std::vector<store::OwnedResource>& owne
     append(merged, kind, layers.command_line.value("experts", Json::array()), Origin::command_line);
     append(merged, kind, layers.found, Origin::found);
   }
+  if (embedded_serves(layers, owned)) append_embedded(layers, merged);
   for (const auto& resource : owned) lay_over(merged, resource);
   const auto order = [](const Resource& resource) {
     return std::find(kKinds.begin(), kKinds.end(), resource.kind) - kKinds.begin();

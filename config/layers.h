@@ -1,5 +1,6 @@
 // Where the configuration comes from: the file, the command line on top of it, servers that were
-// found when nobody named one, and on top of all what administrators changed (store/admin_book.h).
+// found when nobody named one, the pool that comes with the program while there is no other expert
+// (config/embedded.h), and on top of all what administrators changed (store/admin_book.h).
 //
 // A resource (an expert, a pool, a skill) is a JSON document of the shape that it has in the file.
 // It belongs to the file until an administrator touches it, from then on to the database.
@@ -25,16 +26,18 @@ inline constexpr std::array<std::string_view, 3> kKinds = {"experts", "pools", "
 inline constexpr std::string_view kPolicyKind = "policies";
 inline constexpr std::string_view kPolicyName = "running";
 
-enum class Origin : std::uint8_t { file, command_line, found, admin };
+enum class Origin : std::uint8_t { file, command_line, found, embedded, admin };
 
-/// `file`, `command line`, `found`, `admin`.
+/// `file`, `command line`, `found`, `embedded`, `admin`.
 std::string_view name_of(Origin origin);
 
 struct Layers {
   std::string file_path;  // for messages; empty: there is none
   nlohmann::json file = nlohmann::json::object();
   nlohmann::json command_line = nlohmann::json::object();
-  nlohmann::json found = nlohmann::json::array();  // experts
+  nlohmann::json found = nlohmann::json::array();      // experts
+  nlohmann::json embedded = nlohmann::json::object();  // as read_embedded() gives it; empty: none
+  bool embedded_always = false;                        // also beside other experts
 };
 
 /// The file at `path` (empty: none), read key by key. Throws, as refuse() does, with every fault.

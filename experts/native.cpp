@@ -54,7 +54,7 @@ moe::TextRequest request_of(const Call& call, NetThread& thread) {
   }
   const Sampling& asked = call.sampling;
   moe::SamplingOptions& sampling = request.sampling;
-  sampling.temperature = asked.temperature.value_or(sampling.temperature);
+  sampling.temperature = asked.temperature.value_or(kTemperatureOfFile);
   sampling.top_p = asked.top_p.value_or(sampling.top_p);
   sampling.frequency_penalty = asked.frequency_penalty.value_or(sampling.frequency_penalty);
   sampling.presence_penalty = asked.presence_penalty.value_or(sampling.presence_penalty);

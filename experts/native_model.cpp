@@ -96,13 +96,15 @@ struct NativeModel::Loaded {
   moe::Model model;
   moe::Engine engine;
   moe::TextModel text;
+  const double temperature;     // of requests that ask for none
   std::atomic<int> replies{0};  // accepted and not ended: they use `text`
   std::atomic<std::uint64_t> first_tokens{0}, first_token_us{0}, generation_us{0};
 
   explicit Loaded(const NativeSource& source)
       : model(open_model(source)),
         engine(model, engine_options(source.options)),
-        text(moe::read_vocabulary(model.gguf), engine, model.config.context, {}) {}
+        text(moe::read_vocabulary(model.gguf), engine, model.config.context, {}),
+        temperature(std::max(0.0, model.gguf.number("general.sampling.temp").value_or(1))) {}
 
   ~Loaded() {
     for (int left = replies.load(); left != 0; left = replies.load()) replies.wait(left);
@@ -211,6 +213,8 @@ void NativeModel::serve(Job job) {
   }
   Loaded* const loaded = loaded_.get();
   const auto line = job.line;
+  double& temperature = job.request.sampling.temperature;
+  if (temperature == kTemperatureOfFile) temperature = loaded->temperature;
   const bool with_logprobs = job.request.sampling.logprobs_top >= 0;
   // On the engine's thread alone, one after the other.
   const auto first = std::make_shared<Clock::time_point>();

@@ -25,6 +25,10 @@
 
 namespace experts {
 
+/// SamplingOptions::temperature of a request that asks for none: what the file says
+/// (`general.sampling.temp`, as in llama.cpp), else 1.
+inline constexpr double kTemperatureOfFile = -1;
+
 /// What two experts must agree in to share a model.
 struct NativeSource {
   std::string file;

@@ -91,7 +91,7 @@ std::string_view reply_whole(Session& session, const router::Query& query,
   Response& response = session.response();
   if (answer.ok()) {
     experts::Reply& reply = answer.replies[answer.chosen];
-    response.add("x-skillyard-expert", reply.expert);
+    add_server(response, reply.expert);
     response.body = answer.text.empty() ? std::move(reply.wire) : body_of(answer);
     if (query.knobs.explain) add_explanation(response.body, explanation_of(answer, query));
     return {};

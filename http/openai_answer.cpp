@@ -45,6 +45,8 @@ std::string explanation_of(const aggregator::Answer& answer, const router::Query
   append_string(out, answer.ok() ? std::string_view(answer.reply().expert) : std::string_view());
   out.append(R"(,"mode":)");
   append_string(out, name_of(answer.mode));
+  out.append(R"(,"abstained":)");
+  out.append(answer.mode == aggregator::Mode::notice ? "true" : "false");
   out.append(R"(,"confidence":)");
   append_number(out, static_cast<double>(answer.confidence));
   out.append(R"(,"cost_microusd":)");

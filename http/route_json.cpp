@@ -45,6 +45,7 @@ Json json_of(const router::LoggedRoute& logged) {
           {"k", route.k},
           {"reason", name_of(route.reason)},
           {"abstained", route.abstained},
+          {"outside", route.outside},
           {"gain_lo", route.gain_lo},
           {"general", route.general},
           {"propensity", route.propensity},

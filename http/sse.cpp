@@ -3,6 +3,7 @@
 #include <charconv>
 
 #include "http/json_text.h"
+#include "http/model_name.h"
 
 namespace http {
 
@@ -40,6 +41,11 @@ ChunkIdentity identity_of(std::string_view events) {
   return identity;
 }
 
+void add_server(Response& response, std::string_view model) {
+  response.add("x-skillyard-expert", model);
+  if (model.starts_with(kOwnPrefix)) response.add("x-skillyard-abstained", "outside");
+}
+
 EventStream::EventStream(Session& session, const router::Query& query)
     : session_(session), query_(query) {
   session.announce_stream();
@@ -51,7 +57,7 @@ void EventStream::note_first(std::string_view events) {
         std::chrono::duration<double>(Session::Clock::now() - session_.began()).count();
     identity_ = identity_of(events);
     if (!session_.stream_begun() && !identity_.model.empty()) {
-      session_.response().add("x-skillyard-expert", identity_.model);
+      add_server(session_.response(), identity_.model);
     }
   }
 }

@@ -22,6 +22,9 @@ struct ChunkIdentity {
 /// Reads `id`, `model` and `created` of the first event's object; what is not there stays empty.
 ChunkIdentity identity_of(std::string_view events);
 
+/// Who answered, as fields of the head. A name of ours is the pool itself, which asked nobody.
+void add_server(Response& response, std::string_view model);
+
 /// The sink of one streamed chat reply. The first write opens the stream: its head carries the
 /// fields of session.response() and `x-skillyard-expert`, unless a heartbeat had to go first.
 class EventStream final : public experts::Sink {

@@ -53,6 +53,13 @@ void find_skills(const Policy& policy, Competence& out) {
   softmax(out.skills);
 }
 
+/// Of the skills that were learned: the last is `general`.
+float top_skill_score(const Policy& policy, const Competence& known) {
+  const auto first = known.score.begin() + static_cast<std::ptrdiff_t>(policy.experts.size());
+  const auto count = static_cast<std::ptrdiff_t>(policy.skills.size()) - 1;
+  return count > 0 ? *std::max_element(first, first + count) : 0;
+}
+
 /// The kNeighbours rows that are nearest, of equals the first ones; in the order of the memory.
 void find_neighbours(const Policy& policy, Competence& out) {
   const Memory& m = policy.memory;
@@ -83,14 +90,15 @@ Reading read_rows(const Policy& policy, const Features& features,
                   std::vector<std::uint32_t>& rows) {
   rows.resize(features.buckets.size() + kSurfaceCount);
   std::size_t known = 0;
-  float seen = 0, unseen = 0;
+  float seen = 0;
   for (const std::uint32_t bucket : features.buckets) {
     const float mass = policy.mass[bucket];
     rows[known] = bucket;
     known += mass > 0;
     seen += mass;
   }
-  unseen = policy.unseen_mass * static_cast<float>(features.buckets.size() - known);
+  const float unseen = policy.unseen_mass * static_cast<float>(features.buckets.size() - known);
+  const float words = seen + unseen;
   for (std::uint32_t i = 0; i < kSurfaceCount; ++i) {
     const float* edge = &policy.surface_edge[std::size_t{i} * kSurfaceEdges];
     std::uint32_t bin = 0;
@@ -102,7 +110,11 @@ Reading read_rows(const Policy& policy, const Features& features,
   }
   rows.resize(known);
   const float all = seen + unseen;
-  return {std::sqrt(all), all > 0 ? unseen / all : 1};
+  return {std::sqrt(all), words > 0 ? unseen / words : 1};
+}
+
+bool is_outside(const Policy& policy, float unseen, float top_score) {
+  return !policy.declared && unseen > policy.unseen_max && top_score < policy.skill_score_min;
 }
 
 void make_key(const Policy& policy, const float* score, std::int8_t* key) {
@@ -121,7 +133,8 @@ void estimate(const Policy& policy, const Features& features, Competence& out) {
   const Reading reading = read_rows(policy, features, out.rows);
   add_rows(policy, reading, out);
   find_skills(policy, out);
-  out.general = out.skills.back();
+  out.general = policy.declared ? out.skills.back() : reading.unseen;
+  out.outside = is_outside(policy, reading.unseen, top_skill_score(policy, out));
   out.skill_term.assign(experts, 0);
   out.support.assign(experts, 0);
   out.p.assign(experts, 0);

@@ -22,7 +22,8 @@ struct Competence {
   std::vector<float> p, skill_term, word_term, support;
   std::vector<float> cost_usd;  // below 0: not known
   std::vector<float> skills;    // [skills] sums to 1, the last is `general`
-  float general = 0;            // share of the query's weight that training never saw
+  float general = 0;            // share of the n-grams' weight that training never saw
+  bool outside = false;         // is_outside()
 
   // Results of recall().
   std::vector<Neighbour> neighbours;  // by row
@@ -38,11 +39,16 @@ struct Competence {
 /// What a query has of the bag.
 struct Reading {
   float length = 0;  // of its weight vector; 0: nothing
-  float unseen = 0;  // share of the squared length that training never saw
+  float unseen = 0;  // share of the n-grams' squared weight that training never saw
 };
 
 /// Fills `rows` with the rows of the bag that training knew, those of the surface last.
 Reading read_rows(const Policy& policy, const Features& features, std::vector<std::uint32_t>& rows);
+
+/// Whether a query is unlike all that the policy was trained on: more of its weight is unseen than
+/// Policy::unseen_max, and no skill's score reaches Policy::skill_score_min. `top_score`: of the
+/// skill columns. Never for declared skills.
+bool is_outside(const Policy& policy, float unseen, float top_score);
 
 /// Pure. `policy` must not be empty.
 void estimate(const Policy& policy, const Features& features, Competence& out);

@@ -272,6 +272,11 @@ bool kept_by_guard(const PoolView& pool, const Route& out) {
   return false;
 }
 
+/// A notice is words: who asks for JSON, tool calls or log-probabilities needs an expert.
+bool wants_words(const Needs& needs) {
+  return !needs.tools && !needs.json_schema && !needs.logprobs && !needs.many;
+}
+
 }  // namespace
 
 void choose(const Query& query, const Features& features, const Policy& policy,
@@ -279,6 +284,7 @@ void choose(const Query& query, const Features& features, const Policy& policy,
   out.k = 1;
   out.reason = Reason::nobody;
   out.abstained = false;
+  out.outside = !policy.empty() && competence.outside;
   out.propensity = 1;
   out.policy_version = policy.version;
   out.features_hash = features.hash;
@@ -290,6 +296,12 @@ void choose(const Query& query, const Features& features, const Policy& policy,
   weigh_utility(query, policy, pool, out);
   sort_candidates(pool, out);
   out.abstained = !policy.empty() && kept_by_guard(pool, out);
+  if (out.outside && pool.answers_outside && wants_words(query.needs)) {
+    out.reason = Reason::outside;
+    out.abstained = true;
+    out.k = 0;
+    return;
+  }
   const bool explored = choose_first(query, features, pool, out);
   out.reason = explored ? Reason::explored : find_reason(policy, pool, out);
   if (query.knobs.k)

@@ -85,7 +85,7 @@ void encode_route(const Route& route, const NameOf& skill_name, const NameOf& ex
   Pen pen{out.data() + before};
   pen.put(kVersion);
   pen.put(static_cast<std::uint8_t>(route.reason));
-  pen.put(static_cast<std::uint8_t>(route.abstained ? 1 : 0));
+  pen.put(static_cast<std::uint8_t>((route.abstained ? 1 : 0) | (route.outside ? 2 : 0)));
   pen.put(static_cast<std::uint8_t>(std::min<std::uint32_t>(route.k, 255)));
   pen.put(route.gain_lo);
   pen.put(route.general);
@@ -114,9 +114,11 @@ std::optional<LoggedRoute> decode_route(std::string_view bytes) {
   LoggedRoute logged;
   auto& route = logged.route;
   const auto reason = in.take<std::uint8_t>();
-  if (reason > static_cast<std::uint8_t>(Reason::nobody)) return std::nullopt;
+  if (reason > static_cast<std::uint8_t>(Reason::outside)) return std::nullopt;
   route.reason = static_cast<Reason>(reason);
-  route.abstained = (in.take<std::uint8_t>() & 1) != 0;
+  const auto flags = in.take<std::uint8_t>();
+  route.abstained = (flags & 1) != 0;
+  route.outside = (flags & 2) != 0;
   route.k = in.take<std::uint8_t>();
   route.gain_lo = in.take<float>();
   route.general = in.take<float>();
@@ -193,6 +195,8 @@ std::string_view name_of(Reason reason) {
       return "explored";
     case Reason::nobody:
       return "nobody";
+    case Reason::outside:
+      return "outside";
   }
   return "unknown";
 }

@@ -253,6 +253,8 @@ std::string sentence_of_bound(const Explanation& e, const Route& route) {
              "it would have been " + other + ".";
     case Bound::nobody:
       return "No expert was eligible:";
+    case Bound::outside:
+      return "Nobody was asked: the pool answers such questions itself.";
   }
   return "";
 }
@@ -300,7 +302,10 @@ void tell_changes(const Explanation& e, std::vector<std::string>& out) {
 void tell(const LoggedRoute& logged, Explanation& e) {
   auto& out = e.sentences;
   const Route& route = logged.route;
-  if (route.eligible() > 0) {
+  if (route.outside)
+    out.push_back("Outside of what the policy was trained on: " + number(100 * route.general, 0) +
+                  "% of the weight of its words was never seen, and no skill is near.");
+  if (!e.chosen.empty()) {
     const Candidate& first = route.candidates.front();
     std::string line = e.chosen + " was chosen (" + std::string(name_of(route.reason)) + ")";
     if (first.p_correct > 0)
@@ -314,7 +319,7 @@ void tell(const LoggedRoute& logged, Explanation& e) {
   tell_evidence(e, out);
   tell_changes(e, out);
   if (route.policy_version == 0 || route.reason == Reason::asked ||
-      route.reason == Reason::explored || e.bound == Bound::nobody)
+      route.reason == Reason::explored || e.chosen.empty())
     return;
   if (!e.policy_known)
     out.emplace_back(
@@ -346,6 +351,8 @@ std::string_view name_of(Bound bound) {
       return "exploration";
     case Bound::nobody:
       return "nobody";
+    case Bound::outside:
+      return "outside";
   }
   return "unknown";
 }
@@ -357,8 +364,8 @@ Explanation explain(const Query& query, const LoggedRoute& logged, const Policy&
   const std::uint32_t eligible = route.eligible();
   out.policy_known = !policy.empty() && policy.version == route.policy_version;
   out.text_known = out.policy_known && !query.text.empty();
-  if (eligible == 0) {
-    out.bound = Bound::nobody;
+  if (eligible == 0 || route.reason == Reason::outside) {
+    out.bound = eligible == 0 ? Bound::nobody : Bound::outside;
     tell(logged, out);
     return out;
   }

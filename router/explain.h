@@ -29,7 +29,8 @@ enum class Bound : std::uint8_t {
   price,        // at quality 1 another expert would have been chosen
   load,         // the load of a better estimated expert
   exploration,  // drawn at random with the logged propensity
-  nobody        // no expert was eligible
+  nobody,       // no expert was eligible
+  outside       // nobody was asked: the pool answers such queries itself
 };
 
 std::string_view name_of(Bound bound);
@@ -63,7 +64,7 @@ struct Turn {
 };
 
 struct Explanation {
-  std::string chosen;  // empty: nobody was eligible
+  std::string chosen;  // empty: nobody was asked
   Bound bound = Bound::none;
   Bar bar = Bar::none;        // of Bound::bar
   std::string kept_from;      // whom the bound kept from being chosen

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 
+#include "router/notice.h"
 #include "router/seats.h"
 #include "router/splitmix.h"
 #include "router/view.h"
@@ -90,8 +91,13 @@ boost::asio::awaitable<aggregator::Answer> Pipeline::answer(const Query& query,
       retrieved = co_await retrieve(*lookup_, query, task);
   }
   aggregator::Answer answer;
-  // Cancelled: nobody is asked, nobody waits.
-  if (!retrieved.cancelled) answer = co_await ask_experts(query, decided, retrieved, sink);
+  if (retrieved.cancelled) {
+    // Nobody is asked, nobody waits.
+  } else if (decided.route.reason == Reason::outside) {
+    answer = co_await give_notice(decided.desk->notice, query, sink);
+  } else {
+    answer = co_await ask_experts(query, decided, retrieved, sink);
+  }
   answer.decision_id = query.id;
   answer.retrieval = std::move(retrieved.record);
   log(query, decided, answer, us_since(start));
@@ -150,7 +156,7 @@ PanelTask Pipeline::panel_of(const Query& query, const Decided& decided,
 
 /// The cheap question before task_of(), for the many queries that look nothing up.
 bool Pipeline::may_retrieve(const Query& query, const Decided& decided) const {
-  if (lookup_ == nullptr || decided.route.eligible() == 0) return false;
+  if (lookup_ == nullptr || decided.route.eligible() == 0 || decided.route.k == 0) return false;
   const auto mode = decided.desk->retrieval.mode;
   const bool wanted =
       query.knobs.retrieval || mode == PoolRetrieval::gated || mode == PoolRetrieval::on;
@@ -259,6 +265,7 @@ std::shared_ptr<Pipeline::Desk> Pipeline::make_desk(const Rules& rules, const Po
   std::vector<const experts::ExpertOptions*> experts;
   for (const auto& expert : pool_.describe()) experts.push_back(expert.options);
   desk->view = view_of(experts, pool, rules.lives, *desk->policy);
+  if (!desk->policy->empty()) desk->notice = outside_notice(*desk->policy);
   return desk;
 }
 
@@ -296,16 +303,17 @@ void Pipeline::log(const Query& query, const Decided& decided, const aggregator:
   row.propensity = route.propensity;
   row.abstained = route.abstained;
   row.mode = aggregator::name_of(answer.mode);
-  row.outcome = "nobody";
-  if (!answer.replies.empty()) {
+  row.outcome = answer.mode == aggregator::Mode::notice ? "ok" : "nobody";
+  if (!answer.replies.empty() && answer.mode != aggregator::Mode::notice) {
     const auto& reply = answer.reply();
     if (answer.ok()) row.expert = reply.expert;
     row.outcome = experts::name_of(reply.outcome);
     row.finish_reason = reply.finish_reason;
     row.first_byte_us = reply.timings.first_byte_us;
   }
-  row.calls.reserve(answer.replies.size());
-  for (std::size_t i = 0; i < answer.replies.size(); ++i) {
+  const auto calls = answer.mode == aggregator::Mode::notice ? 0 : answer.replies.size();
+  row.calls.reserve(calls);
+  for (std::size_t i = 0; i < calls; ++i) {
     row.calls.push_back(row_of(answer.replies[i]));
     if (i < answer.votes.size()) row.calls.back().vote = answer.votes[i].substr(0, kVoteBytesMax);
   }

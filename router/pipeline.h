@@ -58,6 +58,7 @@ class Pipeline {
     RetrievalOptions retrieval;
     RetrievalModel retrieval_model;
     AggregationOptions aggregation;
+    std::string notice;  // what the pool answers to queries that are outside
   };
 
   struct Decided {

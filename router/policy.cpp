@@ -148,6 +148,7 @@ void walk(Archive& a, P& p) {
   for (auto& e : p.experts) {
     a(e.name), a(e.mean), a(e.cost_usd), a(e.latency_ms), a(e.tokens_out), a(e.outcomes);
   }
+  a(p.unseen_max), a(p.skill_score_min);
   a(p.bag_scale), a(p.unseen_mass), a(p.surface_edge), a(p.skill_sharpness), a(p.skill_bias);
   a(p.skill_gain), a(p.profile), a(p.support), a(p.skill_cost), a(p.key_scale);
   auto& m = p.memory;
@@ -184,7 +185,7 @@ void check_shapes(const Policy& p) {
       m.predicted.size() == std::size_t{m.rows} * E &&
       (m.label.empty() || m.label.size() == m.rows);
   if (!sane) throw std::runtime_error("its parts do not fit together");
-  const std::vector<float> alone{p.unseen_mass, p.skill_sharpness};
+  const std::vector<float> alone{p.unseen_mass, p.skill_sharpness, p.unseen_max, p.skill_score_min};
   for (const auto* list :
        {&p.bag_scale, &p.surface_edge, &p.skill_bias, &p.skill_gain, &p.profile, &p.support,
         &p.skill_cost, &p.key_scale, &p.panels.weight, &p.panels.choice, &alone}) {

@@ -23,7 +23,7 @@
 
 namespace router {
 
-inline constexpr std::uint32_t kPolicyFormat = 5;
+inline constexpr std::uint32_t kPolicyFormat = 6;
 inline constexpr std::uint64_t kPolicyBytesMax = 64u << 20;
 
 inline constexpr int kSurfaceEdges = 9;
@@ -77,6 +77,8 @@ struct Policy {
   std::vector<float> bag_scale;     // [dim]
   std::vector<float> mass;          // [kBagRows] squared weight; 0: not seen in training
   float unseen_mass = 0;            // of a bucket without mass
+  float unseen_max = 1;             // is_outside(): share of unseen weight that is still usual
+  float skill_score_min = 0;        // is_outside(): score of the best skill that is still usual
   std::vector<float> surface_edge;  // [kSurfaceCount, kSurfaceEdges] rising
   float skill_sharpness = 0;
   std::vector<float> skill_bias;  // [skills]

@@ -46,6 +46,7 @@ struct PoolView {
   double value_microusd = 0;         // what a right answer is worth; 0: only quality weighs price
   double load_penalty = 0.02;        // utility lost at load 1, and at a load_wait_ms of ten seconds
   double explore = 0;                // probability of a random eligible expert, logged
+  bool answers_outside = false;      // queries that are outside: nobody is asked
   bool guarded = false;              // bind() found no gain that can be trusted: default only
   float gain_mean = 0, gain_lo = 0;  // held-out gain over the default expert that the guard saw
 };

@@ -55,6 +55,12 @@ struct Life {
 /// By expert; who is not in it is active.
 using Lives = std::map<std::string, Life, std::less<>>;
 
+/// What becomes of a query that is unlike all that the policy was trained on.
+enum class Outside : std::uint8_t {
+  ask,     // the expert that is best on the whole, as ever
+  answer,  // nobody is asked; the pool answers what it was trained for
+};
+
 /// How several experts' answers become one.
 struct AggregationOptions {
   std::string expert;  // that reads the others' answers (found by `skillyard bench-aggregators`);
@@ -69,6 +75,7 @@ struct PoolOptions {
   int fallbacks_max = 2;             // further experts that may be asked after one failed
   double explore = 0;  // share of the queries that go to a random eligible expert; the probability
                        // is logged, and `evaluate --log` needs it
+  Outside outside = Outside::ask;
   RetrievalOptions retrieval;
   AggregationOptions aggregation;
 };

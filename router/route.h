@@ -30,7 +30,8 @@ enum class Reason : std::uint8_t {
   asked,     // the client named the expert
   only_one,  // a single eligible expert
   explored,  // drawn at random with the logged propensity
-  nobody     // no eligible expert: see the bars
+  nobody,    // no eligible expert: see the bars
+  outside    // unlike all that the policy was trained on, and the pool answers that itself
 };
 
 struct SkillShare {
@@ -55,9 +56,10 @@ struct Route {
   std::vector<Candidate> candidates;  // eligible ones first, best utility first; then the barred
   std::uint32_t k = 1;                // how many of them are asked
   Reason reason = Reason::nobody;
-  bool abstained = false;  // the guard or the novelty floor kept the default expert
+  bool abstained = false;  // the guard kept the default expert, or the pool asks nobody
+  bool outside = false;    // unlike all that the policy was trained on (is_outside())
   float gain_lo = 0;       // lower bound of the gain over the default expert that the guard saw
-  float general = 0;       // mass of "unlike anything seen"
+  float general = 0;       // share of the query's words that training never saw
   float propensity = 1;    // probability of this first choice under the policy and its seed
   std::uint64_t policy_version = 0;  // 0: no policy
   std::uint64_t features_hash = 0;   // of the extracted features, to detect skew on replay

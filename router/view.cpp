@@ -30,6 +30,7 @@ PoolView view_of(const std::vector<const experts::ExpertOptions*>& experts, cons
                  const Lives& lives, const Policy& policy) {
   PoolView view;
   view.explore = pool.explore;
+  view.answers_outside = pool.outside == Outside::answer;
   for (const auto* options : experts) {
     PoolExpert member;
     member.name = options->name;

@@ -7,6 +7,7 @@
 #include <cstdlib>
 #include <filesystem>
 
+#include "config/embedded.h"
 #include "experts/discover.h"
 #include "router/cards.h"
 #include "router/learn/gate_log.h"
@@ -27,6 +28,7 @@ Json document_of(const Args& args) {
   if (!args.admin.empty()) document["admin"] = {{"listen", args.admin}};
   if (!args.data.empty()) document["data"] = args.data;
   if (!args.policy.empty()) document["policy"] = args.policy;
+  if (args.no_embedded) document["embedded"] = "never";
   for (const auto& text : args.experts)
     document["experts"].push_back(config::document_of(config::parse_expert(text)));
   return document;
@@ -34,7 +36,7 @@ Json document_of(const Args& args) {
 
 /// Servers that are there without being named: what the environment says, and the usual local
 /// ports.
-void discover(config::Layers& layers, const config::Config& settings, store::AdminBook& book) {
+void find_servers(config::Layers& layers, const config::Config& settings, store::AdminBook& book) {
   const char* off = std::getenv("SKILLYARD_DISCOVER");
   if (!settings.discover || (off && std::string_view(off) == "off")) return;
   if (!config::merge(layers, book.resources()).document["experts"].empty()) return;
@@ -42,6 +44,34 @@ void discover(config::Layers& layers, const config::Config& settings, store::Adm
     spdlog::info("found expert {} at {}", expert.name, expert.url);
     layers.found.push_back(config::document_of(expert));
   }
+}
+
+/// The pool that comes with the program. One that is broken must not keep others from serving.
+void find_embedded(config::Layers& layers, const config::Config& settings) {
+  if (settings.embedded == config::Embedded::never) return;
+  const auto dir = config::embedded_dir();
+  if (dir.empty()) return;
+  try {
+    layers.embedded = config::read_embedded(dir);
+    layers.embedded_always = settings.embedded == config::Embedded::always;
+  } catch (const std::exception& error) {
+    spdlog::warn("the embedded experts cannot serve: {}", error.what());
+  }
+}
+
+/// What serves without being named by file or command line.
+void discover(config::Layers& layers, const config::Config& settings, store::AdminBook& book) {
+  find_servers(layers, settings, book);
+  find_embedded(layers, settings);
+}
+
+/// Who serves because nobody else was named.
+void tell_embedded(const config::Ledger& ledger) {
+  std::string names;
+  for (const auto& expert : ledger.list("experts"))
+    if (expert.origin == name_of(config::Origin::embedded)) names += " " + expert.name;
+  if (!names.empty())
+    spdlog::info("embedded experts:{} (another expert takes their place; --no-embedded)", names);
 }
 
 /// Says which of the policy's experts the pool lacks, and which of the pool's it knows nothing
@@ -156,6 +186,7 @@ House::House(Settled from)
              [](std::string_view sentence) { spdlog::warn("knowledge: {}", sentence); }),
       records(config.store.path, journal),
       keys(book, config.admin.require_key, unix_now_us()) {
+  tell_embedded(ledger);
   tell_names(*rules.current()->policy, *roster.current());
   const auto is_healthy = [this](std::string_view name) {
     const auto* entry = roster.current()->find(name);
@@ -230,6 +261,7 @@ void House::reload(const Args& args) {
     policy_path_.clear();  // the policy is read again, too
     const auto hidden = ledger.reload(std::move(layers));
     keys.reload(unix_now_us());
+    tell_embedded(ledger);
     tell_names(*rules.current()->policy, *roster.current());
     for (const auto& name : hidden)
       spdlog::warn(

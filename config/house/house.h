@@ -38,6 +38,7 @@ struct Args {
   std::string config_path, listen, admin, data, policy;
   std::vector<std::string> experts;
   bool file_only = false;  // give everything that administrators changed back to the file
+  bool no_embedded = false;
 };
 
 /// What a start goes by: the settings that belong to the file and the command line, and all layers.

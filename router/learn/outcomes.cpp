@@ -158,6 +158,7 @@ bool OutcomeReader::parse_line(OutcomeRow& row) {
       row.skills.emplace_back(name);
     }
   }
+  if (ungraded_ && root["outcomes"].error() == simdjson::NO_SUCH_FIELD) return take_id(row);
   simdjson::dom::object outcomes;
   if (root["outcomes"].get(outcomes) != simdjson::SUCCESS) {
     return fail("no \"outcomes\"; an object of expert names is expected");
@@ -197,6 +198,10 @@ bool OutcomeReader::parse_line(OutcomeRow& row) {
     outcome.expert = found->second;
     row.outcomes.push_back(std::move(outcome));
   }
+  return take_id(row);
+}
+
+bool OutcomeReader::take_id(OutcomeRow& row) {
   row.id_hash = hash_of_id(row.id);
   if (!seen_.insert(row.id_hash).second)
     return fail("the id " + in_quotes(row.id) + " was used before");

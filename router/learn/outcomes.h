@@ -63,6 +63,9 @@ class OutcomeReader {
   OutcomeReader(OutcomeReader&&) noexcept;
   OutcomeReader& operator=(OutcomeReader&&) noexcept;
 
+  /// From now on a row may lack "outcomes": questions that nobody was asked yet.
+  void take_ungraded() { ungraded_ = true; }
+
   /// False at the end of the file. `row` is overwritten and its memory reused.
   bool next(OutcomeRow& row);
 
@@ -76,12 +79,13 @@ class OutcomeReader {
   struct Source;
   bool read_line();
   bool parse_line(OutcomeRow& row);
+  bool take_id(OutcomeRow& row);
   bool fail(std::string what);
 
   std::unique_ptr<Source> source_;
   std::string path_;
   ReadLimits limits_;
-  bool keep_answers_ = false;
+  bool keep_answers_ = false, ungraded_ = false;
   std::string line_;
   std::size_t line_number_ = 0;
   std::size_t rows_ = 0;

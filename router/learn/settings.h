@@ -17,6 +17,7 @@ struct Settings {
   float skill_input = .7f;          // scale of the skill shares as inputs of the outcomes
   int iterations = 25;              // of conjugate gradients at most
   float profile_prior = 20;         // outcomes that the prior of a cell weighs
+  double outside_share = .03;       // of the training rows that each bound of `outside` passes over
   std::size_t memory_rows_max = 16'384;
   int topic_iterations = 6;  // of k-means where no row has a label
 };

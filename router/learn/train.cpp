@@ -11,6 +11,7 @@
 #include "router/learn/bag.h"
 #include "router/learn/heads.h"
 #include "router/learn/metrics.h"
+#include "router/learn/outside.h"
 #include "router/learn/panels.h"
 
 namespace router {
@@ -234,6 +235,7 @@ TrainReport train(const TrainOptions& options, PolicyPtr* result) {
   std::vector<std::string> skills;
   Matrix target = make_targets(table, x, settings, skills);
   const SkillHead head = fit_skills(x, target, fold, settings);
+  bound_outside(table, head, fold, settings, *policy);
   for (Eigen::Index r = 0; r < target.rows(); ++r) {
     if (target.row(r).sum() <= 0) target.row(r) = head.share.row(r);
   }

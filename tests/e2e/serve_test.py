@@ -17,7 +17,7 @@ QUIET = {"OPENAI_BASE_URL": "", "OPENAI_API_KEY": "", "SKILLYARD_DISCOVER": "off
 
 
 def test_without_an_expert_it_serves_everything_but_chat():
-    with service.Service([], env=QUIET) as served:
+    with service.Service(["--no-embedded"], env=QUIET) as served:
         assert served.ask("GET", "/health/live")[0] == 200
         assert served.ask("GET", "/health/ready")[0] == 503
         assert served.ask("GET", "/v1/models")[0] == 200

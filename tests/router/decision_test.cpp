@@ -20,6 +20,7 @@ router::Route sample() {
   route.k = 2;
   route.reason = router::Reason::guarded;
   route.abstained = true;
+  route.outside = true;
   route.gain_lo = -0.25F;
   route.general = 0.125F;
   route.propensity = 0.98F;
@@ -45,6 +46,7 @@ TEST(Decision, ReadsBackWhatWasLogged) {
   EXPECT_EQ(logged->experts, (std::vector<std::string>{"alma", "bert"}));
   EXPECT_EQ(route.reason, router::Reason::guarded);
   EXPECT_TRUE(route.abstained);
+  EXPECT_TRUE(route.outside);
   EXPECT_EQ(route.k, 2u);
   EXPECT_EQ(route.features_hash, sample().features_hash);
   EXPECT_EQ(route.gain_lo, -0.25F);

@@ -126,6 +126,21 @@ TEST(Explain, NamesTheBound) {
   EXPECT_EQ(chance.explain().kept_from, "alpha");
 }
 
+TEST(Explain, SaysThatAQuestionIsOutside) {
+  Desk desk;
+  desk.competence.outside = true;
+  desk.competence.general = 0.75F;
+  const Explanation asked = desk.explain();
+  EXPECT_EQ(asked.chosen, "alpha");
+  EXPECT_NE(asked.sentences.front().find("75%"), std::string::npos) << asked.sentences.front();
+  desk.pool.answers_outside = true;
+  const Explanation kept = desk.explain();
+  EXPECT_EQ(kept.bound, Bound::outside);
+  EXPECT_EQ(kept.chosen, "");
+  ASSERT_EQ(kept.sentences.size(), 2u);
+  EXPECT_NE(kept.sentences[1].find("Nobody was asked"), std::string::npos);
+}
+
 TEST(Explain, SaysWhatItCannotKnow) {
   Desk desk;
   const LoggedRoute logged = desk.decide();

@@ -107,6 +107,30 @@ TEST_F(World, LearnsWhoIsGoodAtWhat) {
   EXPECT_NEAR(maths.candidates[0].p_correct, 0.95, 0.08);
 }
 
+TEST_F(World, TellsWhatIsOutsideFromWhatIsOnlyNew) {
+  PoolView view = pool();
+  int outside = 0, rows = 0;
+  std::ifstream file(path("test.jsonl"));
+  for (std::string line; std::getline(file, line); ++rows)
+    outside += route(nlohmann::json::parse(line)["text"], view).outside;
+  EXPECT_LE(outside, rows / 20);
+  const std::string strange = "how long must bread with honey stay in an oven";
+  const Route asked = route(strange, view);
+  EXPECT_TRUE(asked.outside);
+  EXPECT_GT(asked.general, 0.5F);
+  EXPECT_EQ(asked.k, 1u) << "by default somebody is asked as ever";
+  EXPECT_FALSE(route("the derivative and the integral of a hexagon", view).outside);
+  view.answers_outside = true;
+  const Route kept = route(strange, view);
+  EXPECT_EQ(kept.reason, Reason::outside);
+  EXPECT_EQ(kept.k, 0u);
+  EXPECT_TRUE(kept.abstained);
+  EXPECT_EQ(route("enzyme and neuron tissue", view).reason, Reason::learned);
+  Query query;
+  query.needs.json_schema = true;  // words would break its schema
+  EXPECT_EQ(route(strange, view, query).k, 1u);
+}
+
 TEST_F(World, EvaluatesWhatDecideWouldDo) {
   EvaluateOptions options;
   options.files = {path("test.jsonl")};

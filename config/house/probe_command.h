@@ -1,0 +1,19 @@
+// `skillyard expert probe`: graded questions to the configured experts, without a service.
+#pragma once
+
+#include "config/house/house.h"
+
+namespace CLI {
+class App;
+}
+
+namespace house {
+
+/// What says who the experts are: the options of `serve`, `route`, `ask`, `batch` and `probe`.
+void add_options(CLI::App& command, Args& args);
+
+/// Adds it to the `expert` commands, which add_admin_commands() made. `status` becomes 1 when no
+/// expert answered. Wrong options, experts or files: exceptions of std::runtime_error.
+void add_probe_command(CLI::App& app, int& status);
+
+}  // namespace house
