@@ -15,7 +15,7 @@ export SKILLYARD_DISCOVER=off
 # Without the old policy, which a program of today may not be able to read.
 rm -f "$here/policy.bin"
 "$program" expert probe --data "$work" --questions "$here/training.jsonl.gz" --out "$work/training.jsonl.gz" \
-    --per-skill 300 --concurrency 16 --tokens 160
+    --per-skill 150 --concurrency 16 --tokens 160
 "$program" train --outcomes "$work/training.jsonl.gz" --out "$here/policy.bin"
 "$program" expert probe --data "$work" --questions "$here/questions.jsonl.gz" --out "$here/outcomes.jsonl.gz" \
     --per-skill 1000 --concurrency 16 --tokens 160

@@ -29,9 +29,27 @@ QuestionFile read_questions(const std::string& path) {
   return file;
 }
 
+namespace {
+
+using namespace aggregator;
+
+/// What a question expects: what its text says, where that reads the right answer ("Can you help?
+/// What is 3 + 4?" only looks like one of yes or no), else the first type that does.
+Question expectation_of(const GradedQuestion& question) {
+  Question asked = read_question(question.text);
+  if (asked.type != AnswerType::free_text && canonical(asked, question.gold).found) return asked;
+  for (const auto type : {AnswerType::number, AnswerType::yes_no, AnswerType::date,
+                          AnswerType::list, AnswerType::short_text}) {
+    Question declared = read_question(question.text, type);
+    if (canonical(declared, question.gold).found) return declared;
+  }
+  return asked;
+}
+
+}  // namespace
+
 Graded grade(const GradedQuestion& question, std::string_view reply) {
-  using namespace aggregator;
-  const Question asked = refine(read_question(question.text), {question.gold});
+  const Question asked = expectation_of(question);
   const Canonical right = canonical(asked, question.gold), said = canonical(asked, reply);
   Graded graded;
   graded.answer = said.shown;

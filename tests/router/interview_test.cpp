@@ -184,7 +184,7 @@ TEST(InterviewPlan, HalvingFindsBetterExpertsThanEqualShares) {
     equal += worth_of_probing(0, chance) / kRuns;
   }
   EXPECT_GT(halving, equal + 1);
-  EXPECT_GE(halving, 69.0);
+  EXPECT_GE(halving, 68.0);
 }
 
 TEST(Questions, AreGradedByWhatTheyMean) {
@@ -197,6 +197,15 @@ TEST(Questions, AreGradedByWhatTheyMean) {
   EXPECT_EQ(grade(word, "elppa").score, 1.F);
   EXPECT_EQ(grade(word, "The answer is elppa").score, 1.F);
   EXPECT_EQ(grade(word, "apple").score, 0.F);
+  // Nothing in these says what kind of answer is wanted; the right one does.
+  const GradedQuestion plain{"3", "Take 71 away from 339.", "sum", "268"};
+  EXPECT_EQ(grade(plain, "9-1=8 3-7=6 3-1=2 The answer is 268.").score, 1.F);
+  EXPECT_EQ(grade(plain, "9-1=8 3-7=6 3-1=2 The answer is 278.").score, 0.F);
+}
+
+/// Yes and true are one answer, no and false another.
+std::string as_truth(const std::string& gold) {
+  return gold == "true" ? "yes" : gold == "false" ? "no" : gold;
 }
 
 TEST(Questions, OfTheEmbeddedPoolAreGradedAsTheyAreMeant) {
@@ -207,9 +216,11 @@ TEST(Questions, OfTheEmbeddedPoolAreGradedAsTheyAreMeant) {
     EXPECT_EQ(grade(question, "The answer is " + question.gold + ".").score, 1.F)
         << question.id << ": " << question.text << " " << question.gold;
     std::string& other = golds[question.skill];
-    if (!other.empty() && other != question.gold)
+    const bool same = as_truth(other) == as_truth(question.gold);
+    if (!other.empty() && !same) {
       EXPECT_EQ(grade(question, "The answer is " + other + ".").score, 0.F)
           << question.id << ": " << question.text << " " << other;
+    }
     other = question.gold;
   }
 }
