@@ -88,7 +88,7 @@ def outside(served, questions):
     """How often a question is taken to be outside, by where it is from."""
     cells = collections.defaultdict(lambda: [0, 0])
     for question in questions:
-        status, _, route = served.ask("POST", "/v1/route", {"messages": [{"role": "user", "content": question["text"]}]})
+        status, _, route = served.ask("POST", "/v1/route", {"model": "skillyard/auto", "messages": [{"role": "user", "content": question["text"]}]})
         assert status == 200, route
         cell = cells["outside" if question["domain"] == "outside" else "known, " + question["heldout"]]
         cell[0] += route["outside"]

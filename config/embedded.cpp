@@ -18,8 +18,7 @@ Json expert_of(const Json& listed, const fs::path& dir) {
   return {{"name", listed.at("name")},
           {"kind", "native"},
           {"path", file.string()},
-          {"native",
-           {{"threads", 1}, {"kv_bytes_max", 8 << 20}, {"sequences_max", 16}}}};
+          {"native", {{"threads", 1}, {"kv_bytes_max", 8 << 20}, {"sequences_max", 16}}}};
 }
 
 }  // namespace
@@ -40,7 +39,9 @@ Json read_embedded(const fs::path& dir) {
     Json documents = {{"experts", Json::array()}};
     for (const auto& listed : pool.at("experts"))
       documents["experts"].push_back(expert_of(listed, dir));
-    documents["pools"] = Json::array({{{"name", "auto"}, {"outside", "answer"}}});
+    // Models of this size can answer and vote, but not read each other's answers.
+    documents["pools"] = Json::array(
+        {{{"name", "auto"}, {"outside", "answer"}, {"aggregation", {{"mode", "weighted"}}}}});
     if (fs::exists(dir / "policy.bin")) documents["policy"] = (dir / "policy.bin").string();
     return documents;
   } catch (const std::exception& error) {

@@ -107,8 +107,8 @@ class Interviewer {
     report_.cost_microusd += reply.cost_microusd;
     if (reply.outcome != experts::Outcome::ok) {
       ++report_.failed[ask.expert];
-      report_.errors[ask.expert] =
-          std::string(experts::name_of(reply.outcome)) + ": " + reply.error;
+      std::string& why = report_.errors[ask.expert];
+      if (why.empty()) why = std::string(experts::name_of(reply.outcome)) + ": " + reply.error;
       return;
     }
     InterviewReport::Said said;

@@ -52,7 +52,8 @@ struct InterviewReport {
   std::vector<Said> said;            // by expert, then question
   std::size_t calls = 0;             // begun
   std::vector<std::size_t> failed;   // by expert: calls without a reply
-  std::vector<std::string> errors;   // by expert: why the last of these failed
+  std::vector<std::string> errors;   // by expert: why the first of these failed; later ones
+                                     // may only say that its breaker is open
   std::int64_t cost_microusd = 0;
   bool stopped = false;  // by `go_on`, or by the limit of cost
 };

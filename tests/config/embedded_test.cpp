@@ -79,7 +79,8 @@ TEST_F(Embedding, StandsBesideOthersWhereThatIsWanted) {
 }
 
 TEST_F(Embedding, AnswersWhatIsOutsideUnlessThePoolIsConfigured) {
-  const auto* pool = find(merge(layers_, {}), "pools", "auto");
+  const Merged alone = merge(layers_, {});
+  const auto* pool = find(alone, "pools", "auto");
   ASSERT_NE(pool, nullptr);
   EXPECT_EQ(pool->document.at("outside"), "answer");
   layers_.file["pools"] = Json::array({{{"name", "auto"}, {"explore", 0.1}}});

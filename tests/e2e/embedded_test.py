@@ -77,7 +77,7 @@ def test_answers_right_with_nothing_configured():
 
         status, _, body = served.chat("What is 347 + 588?")
         assert status == 200 and "935" in body["choices"][0]["message"]["content"], body
-        status, _, route = served.ask("POST", "/v1/route", {"messages": [{"role": "user", "content": "What is 347 + 588?"}]})
+        status, _, route = served.ask("POST", "/v1/route", {"model": "skillyard/auto", "messages": [{"role": "user", "content": "What is 347 + 588?"}]})
         assert status == 200 and route["experts"] == [body["model"]] and route["reason"] == "learned", route
         assert route["skills"][0]["skill"] == "arithmetic" and not route["outside"], route
 
@@ -97,7 +97,9 @@ def test_says_what_it_can_do_when_a_question_is_outside():
         assert service.eventually(lambda: served.ask("GET", decision)[0] == 200)
         logged = served.ask("GET", decision)[2]
         assert logged["abstained"] and logged["reason"] == "outside" and logged["calls"] == [], logged
-        why = served.ask("GET", decision + "/explain")[2]
+        status, _, explained = served.ask("GET", decision + "/explain")
+        assert status == 200, explained
+        why = explained["explanation"]
         assert why["bound_by"] == "outside" and any("never seen" in line for line in why["sentences"]), why
         # Who names an expert is not kept from it.
         status, head, body = served.chat(text, model=EXPERTS[0], max_tokens=20)

@@ -275,7 +275,7 @@ TEST_F(Interviews, GradeEverybodyOnTheSameQuestions) {
   EXPECT_EQ(report.calls, quote(task_, *board_->current()).calls);
   EXPECT_EQ(report.said.size(), 16u);
   EXPECT_EQ(report.failed, (std::vector<std::size_t>{0, 0, 8}));
-  EXPECT_NE(report.errors[2].find("unreachable"), std::string::npos);
+  EXPECT_NE(report.errors[2].find("unreachable"), std::string::npos) << report.errors[2];
   EXPECT_EQ(report.cost_microusd, 8 * (10 + 2 * 5));
   for (const auto& said : report.said)
     EXPECT_EQ(said.graded.score, said.expert == 0 ? 1.F : 0.F) << said.graded.answer;
