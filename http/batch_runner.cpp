@@ -232,6 +232,7 @@ asio::awaitable<void> BatchRunner::ask(Work& work, std::list<Job>::iterator job)
   try {
     co_await ask_until_told(work, *job);
   } catch (const std::exception& error) {
+    if (job->cancelled) co_return;  // what it threw is our own doing: the line stays open
     Problem problem;
     problem.message = error.what();
     job->outcome = {job->line.line, true,

@@ -34,7 +34,8 @@ struct BatchRig : ::testing::Test {
   asio::awaitable<aggregator::Answer> answer(const router::Query& query) {
     const int number = std::stoi(query.call.messages.front().text);
     ++asked;
-    if (number % 3 == 1) co_await pause(number % 7);
+    if (number % 3 == 1)
+      co_await pause(20 + number % 7);  // beyond a flush: a stop finds it waiting
     const auto outcome = number % 3 == 2 ? experts::Outcome::unreachable : experts::Outcome::ok;
     aggregator::Answer answer = answer_of(reply_of(outcome));
     co_return answer;
