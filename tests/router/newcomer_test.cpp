@@ -10,20 +10,12 @@
 #include "router/decide.h"
 #include "router/guard.h"
 #include "router/learn/train.h"
+#include "tests/router/topics.h"
 
 namespace router {
 namespace {
 
-const char* const kTopics[3][6] = {
-    {"integral", "derivative", "matrix", "theorem", "prime", "equation"},
-    {"enzyme", "protein", "membrane", "neuron", "tissue", "genome"},
-    {"treaty", "empire", "revolution", "monarch", "parliament", "dynasty"}};
-
-std::string text_of(int topic, std::mt19937_64& random) {
-  std::string text = "question about";
-  for (int w = 0; w < 5; ++w) text += std::string(" ") + kTopics[topic][random() % 6];
-  return text;
-}
+using testing::topic_text;
 
 double unit(std::mt19937_64& random) {
   return static_cast<double>(random() >> 11) * 0x1p-53;
@@ -40,10 +32,11 @@ class Newcomers : public ::testing::Test {
     for (int i = 0; i < 900; ++i) {
       const int topic = static_cast<int>(random() % 3);
       const auto outcome = [&](double p) { return unit(random) < p ? "1" : "0"; };
-      out << R"({"id":"r)" << i << R"(","text":")" << text_of(topic, random) << R"(","domain":"t)"
-          << topic << R"(","outcomes":{"alice":{"score":)" << outcome(topic == 0 ? 0.95 : 0.3)
-          << R"(},"bob":{"score":)" << outcome(topic == 1 ? 0.95 : 0.3) << R"(},"carol":{"score":)"
-          << outcome(0.55) << "}}}\n";
+      out << R"({"id":"r)" << i << R"(","text":")" << topic_text(topic, random)
+          << R"(","domain":"t)" << topic << R"(","outcomes":{"alice":{"score":)"
+          << outcome(topic == 0 ? 0.95 : 0.3) << R"(},"bob":{"score":)"
+          << outcome(topic == 1 ? 0.95 : 0.3) << R"(},"carol":{"score":)" << outcome(0.55)
+          << "}}}\n";
     }
     out.close();
     TrainOptions options;
@@ -60,7 +53,7 @@ class Newcomers : public ::testing::Test {
     for (int i = 0; i < count; ++i) {
       const int topic = i % 3;
       ProbeOutcome probe;
-      probe.text = text_of(topic, random);
+      probe.text = topic_text(topic, random);
       probe.score = unit(random) < (topic == 2 ? good : otherwise) ? 1 : 0;
       probe.cost_usd = 0.002F;
       probes.push_back(std::move(probe));
@@ -137,7 +130,7 @@ TEST_F(Newcomers, ItsErrorsAreHonest) {
     std::vector<ProbeOutcome> probes;
     for (int i = 0; i < 90; ++i) {
       ProbeOutcome probe;
-      probe.text = text_of(i % 3, random);
+      probe.text = topic_text(i % 3, random);
       probe.score = unit(random) < truth[i % 3] ? 1 : 0;
       probes.push_back(std::move(probe));
     }

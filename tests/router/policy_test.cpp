@@ -14,14 +14,12 @@
 #include "router/guard.h"
 #include "router/learn/evaluate.h"
 #include "router/learn/train.h"
+#include "tests/router/topics.h"
 
 namespace router {
 namespace {
 
-const char* const kTopics[3][6] = {
-    {"integral", "derivative", "matrix", "theorem", "prime", "equation"},
-    {"enzyme", "protein", "membrane", "neuron", "tissue", "genome"},
-    {"treaty", "empire", "revolution", "monarch", "parliament", "dynasty"}};
+using testing::topic_text;
 
 /// Three topics; `alice` is good at the first, `bob` at the second, `carol` fair everywhere and
 /// dear. Without `specialists` all are equal coins and nothing can be learned.
@@ -32,8 +30,7 @@ std::string make_world(int rows, bool specialists, std::uint64_t seed,
   std::string out;
   for (int i = 0; i < rows; ++i) {
     const int topic = static_cast<int>(random() % 3);
-    std::string text = "question about";
-    for (int w = 0; w < 5; ++w) text += std::string(" ") + kTopics[topic][random() % 6];
+    const std::string text = topic_text(topic, random);
     nlohmann::json row;
     row["id"] = prefix + std::to_string(i);
     row["text"] = text;
