@@ -297,7 +297,13 @@ std::shared_ptr<NativeModel> NativeModels::find(const NativeSource& source) {
     retire(std::unique_ptr<NativeModel>(last));
   });
   models_.emplace_back(source, model);
+  ++held_;
   return model;
+}
+
+NativeModels::~NativeModels() {
+  std::unique_lock lock(mutex_);
+  let_go_.wait(lock, [this] { return held_ == 0; });
 }
 
 std::vector<NativeStatus> NativeModels::describe() const {
@@ -321,6 +327,8 @@ void NativeModels::retire(std::unique_ptr<NativeModel> model) {
   const std::scoped_lock lock(mutex_);
   std::erase_if(retired_, [](const auto& old) { return old->is_gone(); });
   retired_.push_back(std::move(model));
+  --held_;
+  let_go_.notify_all();  // under the lock: the waiting destructor ends after it
 }
 
 }  // namespace experts

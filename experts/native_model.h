@@ -107,7 +107,9 @@ class NativeModel {
 class NativeModels {
  public:
   NativeModels() = default;
-  ~NativeModels() = default;  // waits until what was let go is unloaded
+  /// Waits until every model was let go, the last pointer perhaps by the model's own thread at the
+  /// end of an unload, and is unloaded.
+  ~NativeModels();
   NativeModels(const NativeModels&) = delete;
   NativeModels& operator=(const NativeModels&) = delete;
 
@@ -124,6 +126,8 @@ class NativeModels {
   void retire(std::unique_ptr<NativeModel> model);
 
   mutable std::mutex mutex_;  // guards what follows
+  std::condition_variable let_go_;
+  int held_ = 0;  // handed out by find() and not retired
   std::list<std::pair<NativeSource, std::weak_ptr<NativeModel>>> models_;
   std::list<std::unique_ptr<NativeModel>> retired_;  // unloading
 };

@@ -6,9 +6,12 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <atomic>
+#include <chrono>
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
+#include <thread>
 
 #include "tests/experts/rig.h"
 
@@ -144,6 +147,20 @@ std::vector<std::string> events_in(const std::string& stream) {
     begin = end + 2;
   }
   return events;
+}
+
+TEST(NativeModels, WaitForALastPointerOnTheModelsOwnThread) {
+  std::atomic<bool> ended = false;
+  {
+    NativeModels models;
+    auto model = models.find({"/no/such/file", 0, {}});
+    model->unload([last = model, &ended] {  // as a memory does that has lost its last lease
+      std::this_thread::sleep_for(std::chrono::milliseconds(100));
+      ended = true;
+    });
+    model.reset();
+  }
+  EXPECT_TRUE(ended);
 }
 
 TEST(NativeExpert, FileThatIsNotThereIsUnreachableAndTriedAgain) {
