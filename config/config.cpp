@@ -59,6 +59,8 @@ void read_admin(Section& in, http::AdminOptions& out) {
 void read_batches(Section& in, http::BatchOptions& out) {
   in.read("files_bytes_max", out.files_bytes_max, 1 << 20, 1024 * kGiB);
   in.read("files_max", out.files_max, 1, 1'000'000);
+  in.read("key_bytes_max", out.key_bytes_max, 0, INT64_MAX);
+  in.read("key_batches_max", out.key_batches_max, 0, 1'000'000);
   in.read("lines_max", out.lines_max, 1, 1'000'000);
   in.read("lines_inflight_max", out.lines_inflight_max, 1, 65'536);
   in.read("expert_inflight_max", out.expert_inflight_max, 1, 65'536);

@@ -6,6 +6,7 @@
 
 #include "http/admin_doors.h"
 #include "http/keys.h"
+#include "http/model_name.h"
 #include "http/net_thread.h"
 
 namespace http {
@@ -106,7 +107,35 @@ Problem purse_problem(std::int64_t microusd, std::int64_t wait_us) {
   return problem;
 }
 
+std::optional<Problem> bound_collections(const Key& key, router::Query& query) {
+  const auto& reach = key.terms.collections;
+  auto& wanted = query.knobs.collections;
+  if (reach.empty()) return std::nullopt;
+  if (wanted.empty()) wanted = reach;
+  for (const auto& name : wanted) {
+    if (std::find(reach.begin(), reach.end(), name) != reach.end()) continue;
+    Problem problem;
+    problem.fault = Fault::forbidden;
+    problem.param = "skillyard.collections";
+    problem.message = "this key may not look into the collection `" + name + "`";
+    return problem;
+  }
+  return std::nullopt;
+}
+
 }  // namespace
+
+std::optional<Problem> bound_by(const Key& key, router::Query& query) {
+  const std::string name =
+      query.expert.empty() ? std::string(kOwnPrefix) + query.pool : query.expert;
+  if (key.may_name(name)) return bound_collections(key, query);
+  Problem problem;
+  problem.fault = Fault::forbidden;
+  problem.param = "model";
+  problem.message = "this key may not use the model `" + name + "`; GET /v1/models lists those";
+  problem.message.append(" that it may");
+  return problem;
+}
 
 bool authorize(Session& session, Access access) {
   const Doors& doors = session.thread().doors();
@@ -159,6 +188,21 @@ std::optional<Problem> Reservation::take(Session& session, const router::Query& 
   bound_ = bound;
   microusd_ = microusd;
   tokens_ = tokens;
+  rated_ = true;
+  return std::nullopt;
+}
+
+std::optional<Problem> Reservation::take_money(const Key& key, const CostBound& bound,
+                                               std::int64_t now_us) {
+  if (key.account == nullptr) return std::nullopt;
+  const std::int64_t microusd = bound.call_microusd * bound.calls;
+  const std::lock_guard lock(key.account->mutex);
+  Purse& purse = key.account->purse;
+  if (!purse.reserve(microusd, now_us))
+    return purse_problem(microusd, purse.wait_us(microusd, now_us));
+  account_ = key.account;
+  bound_ = bound;
+  microusd_ = microusd;
   return std::nullopt;
 }
 
@@ -182,7 +226,7 @@ void Reservation::settle(std::int64_t microusd, std::int64_t tokens) {
   const std::int64_t now_us = unix_now_us();
   const std::lock_guard lock(account->mutex);
   account->purse.settle(microusd_, microusd, now_us);
-  account->tokens.settle(tokens - tokens_, now_us);
+  if (rated_) account->tokens.settle(tokens - tokens_, now_us);
   if (microusd > microusd_ && account->purse.limited()) ++account->overruns;
 }
 

@@ -13,6 +13,7 @@ namespace http {
 
 class Session;
 struct Account;
+struct Key;
 
 /// Whom an endpoint answers, once keys are asked for.
 enum class Access : std::uint8_t {
@@ -32,6 +33,10 @@ struct CostBound {
 /// response says why not.
 bool authorize(Session& session, Access access);
 
+/// Bounds what `query` may look into by what `key` may reach; a problem when it asks for more, or
+/// for a model that is not the key's.
+std::optional<Problem> bound_by(const Key& key, router::Query& query);
+
 /// What of `query`'s price and tokens is set aside while it is answered. Settles itself at the full
 /// price when nobody did: whoever was asked may send a bill.
 class Reservation {
@@ -45,6 +50,9 @@ class Reservation {
   /// one is reached, and then nothing is set aside.
   std::optional<Problem> take(Session& session, const router::Query& query);
 
+  /// The same for a line of a batch of `key`: its money alone, rates are for who waits.
+  std::optional<Problem> take_money(const Key& key, const CostBound& bound, std::int64_t now_us);
+
   void settle(const aggregator::Answer& answer);
 
  private:
@@ -53,6 +61,7 @@ class Reservation {
   std::shared_ptr<Account> account_;
   CostBound bound_;
   std::int64_t microusd_ = 0, tokens_ = 0;
+  bool rated_ = false;  // tokens_ were taken
 };
 
 }  // namespace http

@@ -4,6 +4,7 @@
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
+#include <string_view>
 
 #include "http/batch_desk.h"
 #include "http/session.h"
@@ -16,6 +17,17 @@ void fail(Session& session, Fault fault, std::string param, std::string message)
 
 /// Null after the response says that there is no batch API here.
 BatchDesk* batch_desk_of(Session& session);
+
+/// The key that a new file or batch belongs to; empty: none was presented.
+std::string owner_of(const Session& session);
+
+/// The key whose files and batches the session sees; empty: everybody's (an administrator, or
+/// nobody is asked for a key).
+std::string view_of(const Session& session);
+
+inline bool sees(std::string_view view, std::string_view owner) {
+  return view.empty() || view == owner;
+}
 
 /// `limit` and `after` of the query string; nothing after the response says what is wrong.
 struct Page {

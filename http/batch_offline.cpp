@@ -55,10 +55,10 @@ std::string find_batch(store::Batches& store, const std::string& name, const std
   batch.expires_s = batch.created_s + kYearS;
   batch.endpoint = "/v1/chat/completions";
   batch.window = "24h";
-  const store::FileRow file = {batch.input_file, name, "batch", batch.created_s, 0};
-  const bool added =
-      store.file(batch.input_file) ||
-      store.add_file(file, content, options.batches.files_bytes_max, options.batches.files_max);
+  const store::FileRow file = {batch.input_file, name, "batch", batch.created_s, 0, ""};
+  const BatchOptions& limits = options.batches;
+  const bool added = store.file(batch.input_file) ||
+                     store.add_file(file, content, {limits.files_bytes_max, limits.files_max, 0});
   if (!added) throw std::runtime_error(name + ": is over batches.files_bytes_max");
   store.add_batch(batch);
   return batch.id;

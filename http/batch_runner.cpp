@@ -14,6 +14,7 @@
 
 #include "http/batch_lines.h"
 #include "http/ids.h"
+#include "http/keys.h"
 #include "http/problem.h"
 
 namespace http {
@@ -50,7 +51,24 @@ bool may_pass(const aggregator::Answer& answer) {
   }
 }
 
+constexpr std::chrono::milliseconds kPurseWait{500};
+
+/// Calls that run may cost less than is set aside for them.
+bool may_come_back(const Key& key) {
+  const std::scoped_lock lock(key.account->mutex);
+  return key.account->purse.reserved() > 0;
+}
+
 }  // namespace
+
+const store::BatchRow& next_turn(const std::vector<store::BatchRow>& batches,
+                                 const std::string& last) {
+  const auto turn = [&](const store::BatchRow& batch) {
+    return std::make_pair(batch.owner <= last, std::string_view(batch.owner));
+  };
+  return *std::min_element(batches.begin(), batches.end(),
+                           [&](const auto& a, const auto& b) { return turn(a) < turn(b); });
+}
 
 /// One line that is being asked.
 struct BatchRunner::Job {
@@ -105,8 +123,9 @@ asio::awaitable<void> BatchRunner::run() {
     } catch (const std::exception& error) {
       trouble = error.what();
     }
-    for (std::size_t i = 0; i < batches.size() && !stopping_ && trouble.empty(); ++i) {
-      store::BatchRow batch = batches[i];
+    if (!batches.empty()) {
+      store::BatchRow batch = next_turn(batches, last_owner_);
+      last_owner_ = batch.owner;
       try {
         co_await process(std::move(batch));
       } catch (const std::exception& error) {
@@ -144,11 +163,47 @@ void BatchRunner::validate(const store::BatchRow& batch) {
   spdlog::warn("batch {}: failed: {}", batch.id, file.fault);
 }
 
-std::optional<Problem> BatchRunner::read(const store::BatchLine& line, router::Query& query) {
+/// Null: the batch belongs to none, or the key is gone.
+std::shared_ptr<const Key> BatchRunner::key_of(const store::BatchRow& batch) const {
+  if (batch.owner.empty() || doors_.keys == nullptr) return nullptr;
+  auto key = doors_.keys->by_id(batch.owner);
+  return key && key->usable(unix_us()) ? key : nullptr;
+}
+
+/// Sets aside what the line could cost; waits while that is held by calls that run.
+asio::awaitable<std::optional<Problem>> BatchRunner::reserve(const Work& work, const Job& job,
+                                                             const router::Query& query,
+                                                             Reservation& reservation) {
+  const auto key = key_of(work.batch);
+  if (!key || !key->account || !doors_.cost_bound) co_return std::nullopt;
+  const CostBound bound = doors_.cost_bound(query);
+  asio::steady_timer timer(loop_);
+  while (!job.cancelled) {
+    auto problem = reservation.take_money(*key, bound, unix_us());
+    if (!problem || !may_come_back(*key)) co_return problem;
+    timer.expires_after(kPurseWait);
+    co_await timer.async_wait(asio::as_tuple(asio::deferred));
+  }
+  co_return std::nullopt;
+}
+
+std::optional<Problem> BatchRunner::read(const Work& work, const store::BatchLine& line,
+                                         router::Query& query) {
   std::string body = line.body;
   body.reserve(body.size() + 128);  // the JSON parser reads ahead
   auto problem = reader_.read(body, query);
   if (problem) return problem;
+  if (!work.batch.owner.empty()) {
+    const auto key = key_of(work.batch);
+    if (key) problem = bound_by(*key, query);
+    if (problem) return problem;
+    if (!key) {
+      problem.emplace();
+      problem->fault = Fault::unauthorized;
+      problem->message = "the API key of this batch is revoked or expired";
+      return problem;
+    }
+  }
   problem.emplace();
   if (query.call.stream) {
     problem->fault = Fault::unsupported;
@@ -172,7 +227,7 @@ void BatchRunner::group_lines(Work& work) {
   std::map<std::pair<std::vector<std::string>, std::string>, Group> groups;
   for (store::BatchLine& line : store_.open_lines(work.batch.id)) {
     router::Query query;
-    if (const auto problem = read(line, query)) {
+    if (const auto problem = read(work, line, query)) {
       const std::string row =
           row_of(work.batch.id, line, status_of(problem->fault), "", body_of(*problem));
       work.done.push_back({line.line, true, row});
@@ -258,7 +313,10 @@ asio::awaitable<void> BatchRunner::ask_until_told(Work& work, Job& job) {
   const Clock::time_point deadline = Clock::now() + std::chrono::seconds(left_s);
   for (int tries = 1;; ++tries) {
     router::Query query;
-    auto problem = read(job.line, query);
+    Reservation reservation;
+    auto problem = read(work, job.line, query);
+    if (!problem) problem = co_await reserve(work, job, query, reservation);
+    if (job.cancelled) co_return;
     const std::string name = sortable_id(unix_us() / 1000, chance_);
     aggregator::Answer answer;
     if (!problem) {
@@ -269,6 +327,7 @@ asio::awaitable<void> BatchRunner::ask_until_told(Work& work, Job& job) {
       query.call.deadline = deadline;
       query.call.batch = true;
       answer = co_await doors_.answer(query, nullptr);
+      reservation.settle(answer);
     }
     if (job.cancelled) co_return;
     int status = 200;

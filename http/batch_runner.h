@@ -1,8 +1,10 @@
-// Works batches off, one after the other, on a thread and an event loop of its own with its own
-// doors: many lines at once, ordered by the experts that the router would ask, so that a pool
-// larger than its memory (experts/residency.h) loads each expert as few times as possible.
+// Works batches off, one after the other (keys take turns), on a thread and an event loop of its
+// own with its own doors: many lines at once, ordered by the experts that the router would ask, so
+// that a pool larger than its memory (experts/residency.h) loads each expert as few times as
+// possible.
 //
-// Calls of a batch are marked as such: whoever waits at the other end comes first. Outcomes are
+// Calls of a batch are marked as such: whoever waits at the other end comes first. A batch that was
+// made with an API key may do what that key may, and is charged to its budget. Outcomes are
 // committed in groups; a process that dies asks the lines without one again when it comes back.
 #pragma once
 
@@ -23,6 +25,11 @@
 #include "store/batches.h"
 
 namespace http {
+
+/// The oldest batch of the owner whose turn it is: in the order of their names, after `last`.
+/// `batches` oldest first, not empty.
+const store::BatchRow& next_turn(const std::vector<store::BatchRow>& batches,
+                                 const std::string& last);
 
 class BatchRunner {
  public:
@@ -73,7 +80,11 @@ class BatchRunner {
   bool commit(Work& work);
   void close_down(Work& work, bool cancel);
   void report(const Work& work, bool always);
-  std::optional<Problem> read(const store::BatchLine& line, router::Query& query);
+  std::optional<Problem> read(const Work& work, const store::BatchLine& line, router::Query& query);
+  std::shared_ptr<const Key> key_of(const store::BatchRow& batch) const;
+  boost::asio::awaitable<std::optional<Problem>> reserve(const Work& work, const Job& job,
+                                                         const router::Query& query,
+                                                         Reservation& reservation);
 
   store::Batches& store_;
   const Options options_;
@@ -82,7 +93,8 @@ class BatchRunner {
   Doors doors_;
   ChatReader reader_;
   std::mt19937_64 chance_{std::random_device{}()};
-  bool stopping_ = false;  // the loop's own
+  bool stopping_ = false;   // the loop's own
+  std::string last_owner_;  // of the batch before
   experts::Clock::time_point reported_{};
   std::thread thread_;
 };

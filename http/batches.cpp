@@ -104,6 +104,7 @@ std::optional<store::BatchRow> batch_of(Session& session) {
     batch.created_s = session.began_unix_us() / 1'000'000;
     batch.expires_s = batch.created_s + kWindowS;
     batch.status = "validating";
+    batch.owner = owner_of(session);
     return batch;
   }
   return std::nullopt;
@@ -116,15 +117,24 @@ asio::awaitable<void> create_batch(Session& session) {
   if (desk == nullptr) co_return;
   const auto batch = batch_of(session);
   if (!batch) co_return;
-  bool known = false;
+  bool known = false, room = true;
+  const std::int64_t unfinished_max = session.thread().options().batches.key_batches_max;
   std::function<void(store::Batches&)> job = [&](store::Batches& store) {
-    known = store.file(batch->input_file).has_value();
-    if (known) store.add_batch(*batch);
+    const auto file = store.file(batch->input_file);
+    known = file && sees(view_of(session), file->owner);
+    room = batch->owner.empty() || store.count_unfinished(batch->owner) < unfinished_max;
+    if (known && room) store.add_batch(*batch);
   };
   co_await desk->ask(std::move(job));
   if (!known) {
     fail(session, Fault::no_such_row, "input_file_id",
          "there is no file `" + batch->input_file + "`");
+    co_return;
+  }
+  if (!room) {
+    fail(session, Fault::rate_limited, "",
+         "this key has " + std::to_string(unfinished_max) +
+             " batches that have not ended (batches.key_batches_max); cancel one or wait");
     co_return;
   }
   desk->runner().wake();
@@ -138,7 +148,7 @@ asio::awaitable<void> list_batches(Session& session) {
   if (!page) co_return;
   Json rows = Json::array();
   std::function<void(store::Batches&)> job = [&](store::Batches& store) {
-    for (const auto& batch : store.batches(page->after, page->rows_max + 1)) {
+    for (const auto& batch : store.batches(view_of(session), page->after, page->rows_max + 1)) {
       rows.push_back(json_of(batch));
     }
   };
@@ -154,7 +164,7 @@ asio::awaitable<void> show_batch(Session& session) {
     batch = store.batch(session.argument());
   };
   co_await desk->ask(std::move(job));
-  if (!batch) co_return say_no_batch(session);
+  if (!batch || !sees(view_of(session), batch->owner)) co_return say_no_batch(session);
   session.response().body = json_text(json_of(*batch));
 }
 
@@ -165,8 +175,10 @@ asio::awaitable<void> cancel_batch(Session& session) {
   bool cancelled = false;
   const std::int64_t now_s = session.began_unix_us() / 1'000'000;
   std::function<void(store::Batches&)> job = [&](store::Batches& store) {
-    cancelled = store.cancel(session.argument(), now_s);
     batch = store.batch(session.argument());
+    if (!batch || !sees(view_of(session), batch->owner)) return batch.reset();
+    cancelled = store.cancel(batch->id, now_s);
+    batch = store.batch(batch->id);
   };
   co_await desk->ask(std::move(job));
   if (!batch) co_return say_no_batch(session);

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 
-#include "http/keys.h"
 #include "http/model_name.h"
 #include "http/net_thread.h"
 #include "http/sse.h"
@@ -12,23 +11,6 @@ namespace http {
 namespace asio = boost::asio;
 
 namespace {
-
-/// Bounds what the query may look into by what its key may reach; a problem when it asks for more.
-std::optional<Problem> bound_collections(const Key& key, router::Query& query) {
-  const auto& reach = key.terms.collections;
-  auto& wanted = query.knobs.collections;
-  if (reach.empty()) return std::nullopt;
-  if (wanted.empty()) wanted = reach;
-  for (const auto& name : wanted) {
-    if (std::find(reach.begin(), reach.end(), name) != reach.end()) continue;
-    Problem problem;
-    problem.fault = Fault::forbidden;
-    problem.param = "skillyard.collections";
-    problem.message = "this key may not look into the collection `" + name + "`";
-    return problem;
-  }
-  return std::nullopt;
-}
 
 /// Names the decision, the caller's limits and who may answer; a problem when that is nobody we
 /// know.
@@ -44,21 +26,11 @@ std::optional<Problem> complete(Session& session, router::Query& query) {
   const Doors& doors = session.thread().doors();
   const bool known =
       query.expert.empty() ? doors.knows_pool(query.pool) : doors.knows_expert(query.expert);
-  Problem problem;
-  if (const Key* key = session.visitor(); key != nullptr && !key->terms.models.empty()) {
-    const std::string name =
-        query.expert.empty() ? std::string(kOwnPrefix) + query.pool : query.expert;
-    if (!key->may_name(name)) {
-      problem.fault = Fault::forbidden;
-      problem.param = "model";
-      problem.message = "this key may not use the model `" + name + "`; GET /v1/models lists those";
-      problem.message.append(" that it may");
-      return problem;
-    }
+  if (const Key* key = session.visitor()) {
+    if (auto problem = bound_by(*key, query)) return problem;
   }
-  if (const Key* key = session.visitor(); key != nullptr && known)
-    return bound_collections(*key, query);
   if (known) return std::nullopt;
+  Problem problem;
   problem.fault = Fault::model_not_found;
   problem.param = "model";
   problem.message =

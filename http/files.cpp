@@ -3,6 +3,7 @@
 #include <charconv>
 
 #include "http/batch_api.h"
+#include "http/keys.h"
 #include "http/multipart.h"
 #include "http/net_thread.h"
 #include "http/routes.h"
@@ -87,6 +88,15 @@ BatchDesk* batch_desk_of(Session& session) {
   return desk;
 }
 
+std::string owner_of(const Session& session) {
+  return session.visitor() == nullptr ? std::string() : session.visitor()->id;
+}
+
+std::string view_of(const Session& session) {
+  const Key* key = session.visitor();
+  return key == nullptr || key->role == Role::admin ? std::string() : key->id;
+}
+
 std::optional<Page> page_of(Session& session, int rows_max) {
   Page page;
   std::string_view query = session.request().query();
@@ -135,18 +145,20 @@ asio::awaitable<void> upload_file(Session& session) {
   file.purpose = upload->purpose;
   file.created_s = session.began_unix_us() / 1'000'000;
   file.bytes = static_cast<std::int64_t>(upload->content.size());
+  file.owner = owner_of(session);
   bool taken = false;
   const BatchOptions& limits = session.thread().options().batches;
   std::function<void(store::Batches&)> job = [&](store::Batches& store) {
-    taken = store.add_file(file, upload->content, limits.files_bytes_max, limits.files_max);
+    taken = store.add_file(file, upload->content,
+                           {limits.files_bytes_max, limits.files_max, limits.key_bytes_max});
   };
   co_await desk->ask(std::move(job));
   if (taken) {
     session.response().body = json_text(json_of(file));
   } else {
     fail(session, Fault::body_too_large, "file",
-         "the files together would be over batches.files_bytes_max or batches.files_max; delete "
-         "some");
+         "the files together would be over batches.files_bytes_max or batches.files_max, or this "
+         "key's over batches.key_bytes_max; delete some");
   }
 }
 
@@ -157,7 +169,8 @@ asio::awaitable<void> list_files(Session& session) {
   if (!page) co_return;
   Json rows = Json::array();
   std::function<void(store::Batches&)> job = [&](store::Batches& store) {
-    for (const auto& file : store.files(page->purpose, page->after, page->rows_max + 1)) {
+    for (const auto& file :
+         store.files(page->purpose, view_of(session), page->after, page->rows_max + 1)) {
       rows.push_back(json_of(file));
     }
   };
@@ -173,7 +186,7 @@ asio::awaitable<void> show_file(Session& session) {
     file = store.file(session.argument());
   };
   co_await desk->ask(std::move(job));
-  if (!file) co_return say_no_file(session);
+  if (!file || !sees(view_of(session), file->owner)) co_return say_no_file(session);
   session.response().body = json_text(json_of(*file));
 }
 
@@ -182,7 +195,8 @@ asio::awaitable<void> send_file(Session& session) {
   if (desk == nullptr) co_return;
   std::optional<std::string> content;
   std::function<void(store::Batches&)> job = [&](store::Batches& store) {
-    content = store.content(session.argument());
+    const auto file = store.file(session.argument());
+    if (file && sees(view_of(session), file->owner)) content = store.content(file->id);
   };
   co_await desk->ask(std::move(job));
   if (!content) co_return say_no_file(session);
@@ -195,8 +209,10 @@ asio::awaitable<void> delete_file(Session& session) {
   if (desk == nullptr) co_return;
   bool in_use = false, removed = false;
   std::function<void(store::Batches&)> job = [&](store::Batches& store) {
-    in_use = store.in_use(session.argument());
-    removed = !in_use && store.remove_file(session.argument());
+    const auto file = store.file(session.argument());
+    if (!file || !sees(view_of(session), file->owner)) return;
+    in_use = store.in_use(file->id);
+    removed = !in_use && store.remove_file(file->id);
   };
   co_await desk->ask(std::move(job));
   if (in_use) {

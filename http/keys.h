@@ -119,6 +119,9 @@ class KeyDesk {
   /// Null: no such key.
   std::shared_ptr<const Key> revoke(const std::string& id, std::int64_t now_us);
 
+  /// The key of this id, usable or not. Null: no such key. Any thread.
+  std::shared_ptr<const Key> by_id(const std::string& id) const;
+
   /// Reads the keys again: another process may have made one.
   void reload(std::int64_t now_us);
 
@@ -132,7 +135,6 @@ class KeyDesk {
 
  private:
   void publish(const std::vector<std::shared_ptr<const Key>>& keys);
-  std::shared_ptr<const Key> by_id(const std::string& id) const;
   void replace(const std::shared_ptr<const Key>& key);
 
   store::AdminBook& book_;

@@ -11,12 +11,14 @@ namespace http {
 struct BatchOptions {
   std::int64_t files_bytes_max = std::int64_t{4} << 30;  // of all files together
   std::int64_t files_max = 10'000;
-  std::int64_t lines_max = 50'000;         // of one batch, as OpenAI's
-  std::size_t lines_inflight_max = 1'024;  // lines that are being asked
-  std::size_t expert_inflight_max = 32;    // of those for one expert that is always there
-  int tries_max = 5;                       // of a line whose experts are overloaded or away
-  int retry_ms_max = 30'000;               // longest pause between them
-  int flush_ms = 100;                      // outcomes are committed this often
+  std::int64_t key_bytes_max = std::int64_t{1} << 30;  // of the files of one API key
+  std::int64_t key_batches_max = 64;                   // of one API key that have not ended
+  std::int64_t lines_max = 50'000;                     // of one batch, as OpenAI's
+  std::size_t lines_inflight_max = 1'024;              // lines that are being asked
+  std::size_t expert_inflight_max = 32;  // of those for one expert that is always there
+  int tries_max = 5;                     // of a line whose experts are overloaded or away
+  int retry_ms_max = 30'000;             // longest pause between them
+  int flush_ms = 100;                    // outcomes are committed this often
 };
 
 /// PEM files of a listener's certificate, its chain behind it, and its key, which no other user may

@@ -61,12 +61,19 @@ CREATE TABLE lines(
 ) STRICT, WITHOUT ROWID;
 )sql";
 
-constexpr std::array kSteps = {kFirst};
+constexpr std::string_view kOwners = R"sql(
+ALTER TABLE files ADD COLUMN owner TEXT NOT NULL DEFAULT '';
+ALTER TABLE batches ADD COLUMN owner TEXT NOT NULL DEFAULT '';
+)sql";
+
+constexpr std::array kSteps = {kFirst, kOwners};
 
 constexpr std::string_view kBatchColumns =
     "id, input_file, endpoint, window, status, metadata, errors, output_file, error_file, "
     "created_s, expires_s, in_progress_s, finalizing_s, completed_s, failed_s, expired_s, "
-    "cancelling_s, cancelled_s, total, completed, failed";
+    "cancelling_s, cancelled_s, total, completed, failed, owner";
+
+constexpr std::string_view kUnfinished = "status IN ('validating', 'in_progress', 'cancelling')";
 
 BatchRow batch_of(const Statement& row) {
   BatchRow batch;
@@ -82,11 +89,12 @@ BatchRow batch_of(const Statement& row) {
         &batch.cancelled_s, &batch.total, &batch.completed, &batch.failed}) {
     *number = row.integer(column++);
   }
+  batch.owner = row.text(column);
   return batch;
 }
 
 FileRow file_of(const Statement& row) {
-  return {row.text(0), row.text(1), row.text(2), row.integer(3), row.integer(4)};
+  return {row.text(0), row.text(1), row.text(2), row.integer(3), row.integer(4), row.text(5)};
 }
 
 std::string select_batches(std::string_view rest) {
@@ -100,28 +108,37 @@ Batches::Batches(const std::string& path) : db_(path, Access::read_write, kBusyW
   migrate(db_, kSteps, kBatchMark);
 }
 
-bool Batches::add_file(const FileRow& file, std::string_view content, std::int64_t bytes_max,
-                       std::int64_t files_max) {
+bool Batches::add_file(const FileRow& file, std::string_view content, const FileLimits& limits) {
   const std::scoped_lock lock(mutex_);
   Transaction transaction(db_);
   const auto bytes = static_cast<std::int64_t>(content.size());
-  if (db_.integer("SELECT coalesce(sum(bytes), 0) FROM files") + bytes > bytes_max) return false;
-  if (db_.integer("SELECT count(*) FROM files") >= files_max) return false;
+  if (db_.integer("SELECT coalesce(sum(bytes), 0) FROM files") + bytes > limits.bytes_max)
+    return false;
+  if (db_.integer("SELECT count(*) FROM files") >= limits.files_max) return false;
+  if (!file.owner.empty()) {
+    Statement held = db_.prepare("SELECT coalesce(sum(bytes), 0) FROM files WHERE owner = ?");
+    held.bind_text(1, file.owner);
+    held.step();
+    if (held.integer(0) + bytes > limits.owner_bytes_max) return false;
+  }
   Statement insert = db_.prepare(
-      "INSERT INTO files(id, name, purpose, created_s, bytes, content) VALUES(?, ?, ?, ?, ?, ?)");
+      "INSERT INTO files(id, name, purpose, created_s, bytes, content, owner) "
+      "VALUES(?, ?, ?, ?, ?, ?, ?)");
   insert.bind_text(1, file.id);
   insert.bind_text(2, file.name);
   insert.bind_text(3, file.purpose);
   insert.bind(4, file.created_s);
   insert.bind(5, bytes);
   insert.bind_bytes(6, content);
+  insert.bind_text(7, file.owner);
   insert.run();
   transaction.commit();
   return true;
 }
 
 std::optional<FileRow> Batches::find_file(std::string_view id) {
-  Statement row = db_.prepare("SELECT id, name, purpose, created_s, bytes FROM files WHERE id = ?");
+  Statement row =
+      db_.prepare("SELECT id, name, purpose, created_s, bytes, owner FROM files WHERE id = ?");
   row.bind_text(1, id);
   if (!row.step()) return std::nullopt;
   return file_of(row);
@@ -132,15 +149,17 @@ std::optional<FileRow> Batches::file(std::string_view id) {
   return find_file(id);
 }
 
-std::vector<FileRow> Batches::files(std::string_view purpose, std::string_view after,
-                                    int rows_max) {
+std::vector<FileRow> Batches::files(std::string_view purpose, std::string_view owner,
+                                    std::string_view after, int rows_max) {
   const std::scoped_lock lock(mutex_);
   Statement rows = db_.prepare(
-      "SELECT id, name, purpose, created_s, bytes FROM files WHERE (?1 = '' OR purpose = ?1) AND "
+      "SELECT id, name, purpose, created_s, bytes, owner FROM files WHERE "
+      "(?1 = '' OR purpose = ?1) AND (?4 = '' OR owner = ?4) AND "
       "(?2 = '' OR seq < (SELECT seq FROM files WHERE id = ?2)) ORDER BY seq DESC LIMIT ?3");
   rows.bind_text(1, purpose);
   rows.bind_text(2, after);
   rows.bind(3, std::int64_t{rows_max});
+  rows.bind_text(4, owner);
   std::vector<FileRow> found;
   while (rows.step()) found.push_back(file_of(rows));
   return found;
@@ -189,7 +208,7 @@ void Batches::add_batch(const BatchRow& batch) {
   const std::scoped_lock lock(mutex_);
   Statement insert = db_.prepare(
       "INSERT INTO batches(id, input_file, endpoint, window, status, metadata, created_s, "
-      "expires_s) VALUES(?, ?, ?, ?, 'validating', ?, ?, ?)");
+      "expires_s, owner) VALUES(?, ?, ?, ?, 'validating', ?, ?, ?, ?)");
   insert.bind_text(1, batch.id);
   insert.bind_text(2, batch.input_file);
   insert.bind_text(3, batch.endpoint);
@@ -197,6 +216,7 @@ void Batches::add_batch(const BatchRow& batch) {
   insert.bind_text_or_null(5, batch.metadata);
   insert.bind(6, batch.created_s);
   insert.bind(7, batch.expires_s);
+  insert.bind_text(8, batch.owner);
   insert.run();
 }
 
@@ -208,12 +228,15 @@ std::optional<BatchRow> Batches::batch(std::string_view id) {
   return batch_of(row);
 }
 
-std::vector<BatchRow> Batches::batches(std::string_view after, int rows_max) {
+std::vector<BatchRow> Batches::batches(std::string_view owner, std::string_view after,
+                                       int rows_max) {
   const std::scoped_lock lock(mutex_);
   Statement rows = db_.prepare(select_batches(
-      "WHERE ?1 = '' OR seq < (SELECT seq FROM batches WHERE id = ?1) ORDER BY seq DESC LIMIT ?2"));
+      "WHERE (?3 = '' OR owner = ?3) AND "
+      "(?1 = '' OR seq < (SELECT seq FROM batches WHERE id = ?1)) ORDER BY seq DESC LIMIT ?2"));
   rows.bind_text(1, after);
   rows.bind(2, std::int64_t{rows_max});
+  rows.bind_text(3, owner);
   std::vector<BatchRow> found;
   while (rows.step()) found.push_back(batch_of(rows));
   return found;
@@ -221,11 +244,20 @@ std::vector<BatchRow> Batches::batches(std::string_view after, int rows_max) {
 
 std::vector<BatchRow> Batches::unfinished() {
   const std::scoped_lock lock(mutex_);
-  Statement rows = db_.prepare(
-      select_batches("WHERE status IN ('validating', 'in_progress', 'cancelling') ORDER BY seq"));
+  Statement rows =
+      db_.prepare(select_batches("WHERE " + std::string(kUnfinished) + " ORDER BY seq"));
   std::vector<BatchRow> found;
   while (rows.step()) found.push_back(batch_of(rows));
   return found;
+}
+
+std::int64_t Batches::count_unfinished(std::string_view owner) {
+  const std::scoped_lock lock(mutex_);
+  Statement count =
+      db_.prepare("SELECT count(*) FROM batches WHERE owner = ? AND " + std::string(kUnfinished));
+  count.bind_text(1, owner);
+  count.step();
+  return count.integer(0);
 }
 
 void Batches::plan(std::string_view id, std::span<const BatchLine> lines,
@@ -328,8 +360,8 @@ void Batches::close(std::string_view id, std::string_view status, std::int64_t n
     if (!sizes.step() || sizes.integer(0) == 0) continue;
     const std::string file = "file-" + std::string(id) + (failed ? "-errors" : "-output");
     Statement insert = db_.prepare(
-        "INSERT OR IGNORE INTO files(id, name, purpose, created_s, bytes, batch, failed) "
-        "VALUES(?1, ?2, 'batch_output', ?3, ?4, ?5, ?6)");
+        "INSERT OR IGNORE INTO files(id, name, purpose, created_s, bytes, batch, failed, owner) "
+        "SELECT ?1, ?2, 'batch_output', ?3, ?4, ?5, ?6, owner FROM batches WHERE id = ?5");
     insert.bind_text(1, file);
     const std::string name = std::string(id) + (failed ? "_error.jsonl" : "_output.jsonl");
     insert.bind_text(2, name);

@@ -25,6 +25,14 @@ struct FileRow {
   std::string id, name, purpose;
   std::int64_t created_s = 0;
   std::int64_t bytes = 0;
+  std::string owner;  // the key that it belongs to; empty: the service's
+};
+
+/// What may be in the store.
+struct FileLimits {
+  std::int64_t bytes_max = 0;  // of all files together
+  std::int64_t files_max = 0;
+  std::int64_t owner_bytes_max = 0;  // of those of one owner that is a key
 };
 
 /// Times are Unix seconds, 0: did not happen.
@@ -35,6 +43,7 @@ struct BatchRow {
   std::int64_t created_s = 0, expires_s = 0, in_progress_s = 0, finalizing_s = 0, completed_s = 0,
                failed_s = 0, expired_s = 0, cancelling_s = 0, cancelled_s = 0;
   std::int64_t total = 0, completed = 0, failed = 0;
+  std::string owner;  // as FileRow's; its files have it too
 };
 
 struct BatchLine {
@@ -54,21 +63,23 @@ class Batches {
   /// Creates or opens `path`. Throws std::runtime_error as migrate().
   explicit Batches(const std::string& path);
 
-  /// False: the files together would be over `bytes_max`, or more than `files_max`.
-  bool add_file(const FileRow& file, std::string_view content, std::int64_t bytes_max,
-                std::int64_t files_max);
+  /// False: `limits` would be passed.
+  bool add_file(const FileRow& file, std::string_view content, const FileLimits& limits);
   std::optional<FileRow> file(std::string_view id);
-  /// Newest first, those after `after` (an id; empty: from the newest), of `purpose` when not
-  /// empty.
-  std::vector<FileRow> files(std::string_view purpose, std::string_view after, int rows_max);
+  /// Newest first, those after `after` (an id; empty: from the newest), of `purpose` and of `owner`
+  /// when not empty.
+  std::vector<FileRow> files(std::string_view purpose, std::string_view owner,
+                             std::string_view after, int rows_max);
   std::optional<std::string> content(std::string_view id);
   bool remove_file(std::string_view id);
   bool in_use(std::string_view file);  // an unfinished batch reads it
 
   void add_batch(const BatchRow& batch);
   std::optional<BatchRow> batch(std::string_view id);
-  std::vector<BatchRow> batches(std::string_view after, int rows_max);  // newest first
-  std::vector<BatchRow> unfinished();                                   // oldest first
+  /// Newest first, as files().
+  std::vector<BatchRow> batches(std::string_view owner, std::string_view after, int rows_max);
+  std::vector<BatchRow> unfinished();  // oldest first
+  std::int64_t count_unfinished(std::string_view owner);
 
   /// validating -> in_progress: all lines at once, those refused with their outcome.
   void plan(std::string_view id, std::span<const BatchLine> lines,

@@ -72,6 +72,10 @@ def line(number, **changes):
     return json.dumps({"custom_id": f"q{number}", "method": "POST", "url": "/v1/chat/completions", "body": body, **changes})
 
 
+def bearer(secret):
+    return {"authorization": f"Bearer {secret}"}
+
+
 def upload(served, text, purpose="batch", headers=None):
     mark = "----boundary7"
     form = (f'--{mark}\r\nContent-Disposition: form-data; name="purpose"\r\n\r\n{purpose}\r\n'
@@ -250,6 +254,46 @@ def test_a_batch_of_panels_loads_each_expert_few_times():
         calls = sum(float(row.split()[-1]) for row in metrics.splitlines() if row.startswith("skillyard_resident_waits_total"))
         print(f"  60 panels of three, {calls:.0f} calls, {loads:.0f} loads of 6 experts")
         assert calls >= 120 and loads <= 18, (calls, loads)
+
+
+def test_a_key_sees_and_pays_for_its_own_batches():
+    server, _ = upstream()
+    expert = {"name": "echo", "url": f"http://127.0.0.1:{server.server_address[1]}/v1", "model": "m",
+              "usd_per_million_tokens": {"in": 0, "out": 100}}  # 2 tokens a reply: 200 micro-USD
+    config = service.config_file({"experts": [expert], "admin": {"listen": "127.0.0.1:0"},
+                                  "batches": {"key_bytes_max": 100_000, "key_batches_max": 1}})
+    with service.Service(["--config", str(config)], env=QUIET) as served:
+        chief = served.admin("POST", "/admin/keys", {"role": "admin"})[2]["secret"]
+        made = [served.admin("POST", "/admin/keys", {"usd_per_day": 0.0011}, key=chief)[2] for _ in range(2)]
+        mine, other = (bearer(key["secret"]) for key in made)
+        assert upload(served, line(0), headers={})[0] in (400, 401) and create(served, "file-x")[0] == 401
+        body = {"max_tokens": 2, "model": "echo", "messages": [{"role": "user", "content": "x"}]}
+        file = upload(served, "\n".join(line(n, body=body) for n in range(20)), headers=mine)[2]["id"]
+        ask = lambda method, path, head, body=None: served.ask(method, path, body, head)
+        wish = {"input_file_id": file, "endpoint": "/v1/chat/completions", "completion_window": "24h"}
+        assert ask("POST", "/v1/batches", other, wish)[0] == 404, "another's file"
+        status, _, batch = ask("POST", "/v1/batches", mine, wish)
+        assert status == 200, batch
+        path = f"/v1/batches/{batch['id']}"
+        assert service.eventually(lambda: ask("GET", path, mine)[2]["status"] == "completed", 30)
+        done = ask("GET", path, mine)[2]
+        assert done["request_counts"] == {"total": 20, "completed": 5, "failed": 15}, done
+        spent = served.admin("GET", f"/admin/keys/{made[0]['id']}", key=chief)[2]
+        assert (spent["spent_microusd_day"], spent["reserved_microusd"]) == (1000, 0), spent
+        for path in (path, f"/v1/files/{done['output_file_id']}", f"/v1/files/{done['output_file_id']}/content"):
+            seen = [ask("GET", path, head)[0] for head in (mine, other, bearer(chief), {})]
+            assert seen == [200, 404, 200, 401], (path, seen)
+        assert ask("POST", f"/v1/batches/{batch['id']}/cancel", other, {})[0] == 404
+        assert ask("DELETE", f"/v1/files/{file}", other)[0] == 404
+        for path, count in (("/v1/batches", 1), ("/v1/files", 3)):
+            assert [len(ask("GET", path, head)[2]["data"]) for head in (mine, other, bearer(chief))] == [count, 0, count]
+        assert upload(served, "x" * 100_000, headers=mine)[0] == 413, "key_bytes_max"
+        Echo.delay_s = 5
+        slow = upload(served, line(1, body=body), headers=other)[2]["id"]
+        assert ask("POST", "/v1/batches", other, {**wish, "input_file_id": slow})[0] == 200
+        status, _, refused = ask("POST", "/v1/batches", other, {**wish, "input_file_id": slow})
+        assert status == 429 and "key_batches_max" in refused["error"]["message"], refused
+    server.shutdown()
 
 
 def test_offline_goes_on_after_a_kill():

@@ -6,6 +6,7 @@
 #include <thread>
 
 #include "http/batch_runner.h"
+#include "http/keys.h"
 #include "tests/http/rig.h"
 
 namespace http {
@@ -14,6 +15,7 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr int kLines = 300;
+constexpr std::int64_t kCost = 300;  // micro-USD of an answer
 
 struct BatchRig : ::testing::Test {
   fs::path path = fs::path(::testing::TempDir()) / ("batch_" + std::to_string(::getpid()) + ".db");
@@ -37,7 +39,10 @@ struct BatchRig : ::testing::Test {
     if (number % 3 == 1)
       co_await pause(20 + number % 7);  // beyond a flush: a stop finds it waiting
     const auto outcome = number % 3 == 2 ? experts::Outcome::unreachable : experts::Outcome::ok;
-    aggregator::Answer answer = answer_of(reply_of(outcome));
+    experts::Reply reply = reply_of(outcome);
+    reply.usage.known = true;
+    aggregator::Answer answer = answer_of(std::move(reply));
+    if (answer.ok()) answer.cost_microusd = kCost;
     co_return answer;
   }
 
@@ -51,7 +56,7 @@ struct BatchRig : ::testing::Test {
     return doors;
   }
 
-  void begin(const std::string& id) {
+  void begin(const std::string& id, const std::string& owner = "") {
     std::string text;
     for (int i = 0; i < kLines; ++i) {
       const std::string number = std::to_string(i);
@@ -59,9 +64,10 @@ struct BatchRig : ::testing::Test {
               R"(","method":"POST","url":"/v1/chat/completions","body":{"model":"alpha",)" +
               R"("messages":[{"role":"user","content":")" + number + "\"}]}}\n";
     }
-    store.add_file({"file-" + id, "asked", "batch", 1, 0}, text, 1 << 30, 10);
+    store.add_file({"file-" + id, "asked", "batch", 1, 0, owner}, text, {1 << 30, 10, 1 << 30});
     store::BatchRow batch;
     batch.id = id;
+    batch.owner = owner;
     batch.input_file = "file-" + id;
     batch.endpoint = "/v1/chat/completions";
     batch.window = "24h";
@@ -102,6 +108,78 @@ TEST_F(BatchRig, WhatWasStoppedGoesOn) {
   const store::BatchRow batch = wait_for_end("batch_2");
   EXPECT_EQ(batch.completed, kLines * 2 / 3);
   EXPECT_EQ(batch.failed, kLines / 3);
+}
+
+/// Batches that belong to a key.
+struct KeyRig : BatchRig {
+  std::string book_path = path.string() + "-book";
+  store::AdminBook book{book_path};
+  KeyDesk keys{book, false, now_us()};
+
+  ~KeyRig() override {
+    for (const char* end : {"", "-wal", "-shm"}) fs::remove(book_path + end);
+  }
+
+  static std::int64_t now_us() {
+    const auto now = std::chrono::system_clock::now().time_since_epoch();
+    return std::chrono::duration_cast<std::chrono::microseconds>(now).count();
+  }
+
+  Doors doors() {
+    Doors doors = BatchRig::doors();
+    doors.keys = &keys;
+    doors.cost_bound = [](const router::Query&) { return CostBound{.call_microusd = 400}; };
+    return doors;
+  }
+
+  store::BatchRow run(const std::string& id) {
+    BatchRunner runner(store, options, [this](asio::io_context&, int) { return doors(); });
+    return wait_for_end(id);
+  }
+
+  std::string errors_of(const store::BatchRow& batch) {
+    return store.content(batch.error_file).value_or("");
+  }
+};
+
+TEST_F(KeyRig, ABudgetIsSpentAndNotPassed) {
+  KeyTerms terms;
+  terms.microusd_per_month = 10 * kCost + 100;  // what could cost 400 is asked ten times
+  const auto key = keys.make(Role::client, terms, 0, now_us()).key;
+  begin("batch_3", key->id);
+  const store::BatchRow batch = run("batch_3");
+  EXPECT_EQ(batch.completed, 10);
+  EXPECT_EQ(batch.failed, kLines - 10);
+  EXPECT_EQ(key->account->purse.spent_month(now_us()), 10 * kCost);
+  EXPECT_EQ(key->account->purse.reserved(), 0);
+  EXPECT_NE(errors_of(batch).find("budget"), std::string::npos);
+}
+
+TEST_F(KeyRig, ARevokedKeyAsksNobody) {
+  const auto key = keys.make(Role::client, {}, 0, now_us()).key;
+  begin("batch_4", key->id);
+  keys.revoke(key->id, now_us());
+  EXPECT_EQ(run("batch_4").failed, kLines);
+  EXPECT_EQ(asked, 0);
+}
+
+TEST_F(KeyRig, AForeignModelIsRefused) {
+  KeyTerms terms;
+  terms.models = {"skillyard/auto"};
+  begin("batch_5", keys.make(Role::client, terms, 0, now_us()).key->id);
+  const store::BatchRow batch = run("batch_5");
+  EXPECT_EQ(batch.failed, kLines);
+  EXPECT_NE(errors_of(batch).find("may not use the model `alpha`"), std::string::npos);
+}
+
+TEST(Batches, OwnersTakeTurnsOldestFirst) {
+  std::vector<store::BatchRow> batches(4);
+  const char* const owners[] = {"b", "b", "a", "c"};
+  for (int i = 0; i < 4; ++i) batches[static_cast<std::size_t>(i)].owner = owners[i];
+  EXPECT_EQ(&next_turn(batches, ""), &batches[2]);
+  EXPECT_EQ(&next_turn(batches, "a"), &batches[0]);
+  EXPECT_EQ(&next_turn(batches, "b"), &batches[3]);
+  EXPECT_EQ(&next_turn(batches, "c"), &batches[2]);
 }
 
 }  // namespace
