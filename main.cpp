@@ -13,6 +13,7 @@
 #include <random>
 
 #include "config/house/admin_commands.h"
+#include "config/house/annotate_command.h"
 #include "config/house/bench_aggregators.h"
 #include "config/house/completion.h"
 #include "config/house/house.h"
@@ -291,6 +292,7 @@ int main(int argc, char** argv) {
   add_model_commands(app);
   house::add_admin_commands(app, status);
   house::add_probe_command(app, status);
+  house::add_annotate_command(app, status);
   house::add_bench_command(app);
   store::add_knowledge_commands(app, config::default_data_dir());
   house::add_completion_command(app);

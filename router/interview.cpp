@@ -1,14 +1,10 @@
 #include "router/interview.h"
 
 #include <algorithm>
-#include <boost/asio/co_spawn.hpp>
-#include <boost/asio/io_context.hpp>
-#include <nlohmann/json.hpp>
+#include <optional>
 #include <stdexcept>
 
 namespace router {
-
-namespace asio = boost::asio;
 
 namespace {
 
@@ -27,29 +23,11 @@ std::vector<InterviewPrice> prices_of(const InterviewTask& task, const experts::
   return prices;
 }
 
-experts::Call call_of(const InterviewTask& task, const GradedQuestion& question) {
-  experts::Call call;
-  const nlohmann::json message = {{"role", "user"}, {"content", question.text}};
-  const nlohmann::json fields = {{"messages", {message}}, {"max_tokens", task.tokens_max}};
-  const std::string object = fields.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
-  call.wire = object.substr(1, object.size() - 2);
-  call.messages = {{experts::Role::user, question.text}};
-  call.sampling.tokens_max = task.tokens_max;
-  call.sampling.seed = 0;
-  call.text_wanted = true;
-  call.batch = true;
-  call.deadline = experts::Clock::now() + std::chrono::milliseconds(task.call_ms_max);
-  return call;
-}
-
 /// One task on its way: askers take the calls of a round from it, each as soon as it is free.
 class Interviewer {
  public:
   Interviewer(const InterviewTask& task, const InterviewDoors& doors, const GoOn& go_on)
-      : task_(task),
-        go_on_(go_on),
-        plan_(task.questions, task.options),
-        pool_(loop_, doors.board, {}, doors.maker, doors.wrapper) {
+      : task_(task), go_on_(go_on), plan_(task.questions, task.options), calls_(doors) {
     report_.experts = task.options.experts;
     report_.failed.resize(report_.experts.size());
     report_.errors.resize(report_.experts.size());
@@ -67,17 +45,20 @@ class Interviewer {
  private:
   void ask_round() {
     next_ = 0;
-    const auto askers =
-        std::min<std::size_t>(static_cast<std::size_t>(task_.concurrency_max), asks_.size());
-    running_ = askers;
-    for (std::size_t i = 0; i < askers; ++i) {
-      asio::co_spawn(loop_, ask_one_by_one(), [this](const std::exception_ptr& fault) {
-        if (fault) std::rethrow_exception(fault);
-        if (--running_ == 0) loop_.stop();  // the Pool keeps a timer
-      });
-    }
-    loop_.restart();
-    loop_.run();
+    const auto next = [this]() -> std::optional<InterviewCalls::One> {
+      if (!may_go_on()) return std::nullopt;
+      const InterviewPlan::Ask& ask = asks_[next_++];
+      ++report_.calls;
+      return InterviewCalls::One{
+          report_.experts[ask.expert],
+          question_call(task_.questions[ask.question].text, task_.tokens_max, task_.call_ms_max)};
+    };
+    calls_.run(task_.concurrency_max, next,
+               [this](std::size_t number, const experts::Reply& reply) {
+                 take(asks_[number], reply);
+                 ++done_;
+                 if (go_on_ && !go_on_(done_, plan_.calls())) report_.stopped = true;
+               });
     // In the order of the plan, whoever was faster.
     for (const auto& [ask, score] : scores_) plan_.add(ask, score);
     scores_.clear();
@@ -88,19 +69,6 @@ class Interviewer {
         task_.cost_microusd_max > 0 && report_.cost_microusd >= task_.cost_microusd_max;
     if (spent) report_.stopped = true;
     return !report_.stopped && next_ < asks_.size();
-  }
-
-  asio::awaitable<void> ask_one_by_one() {
-    while (may_go_on()) {
-      const InterviewPlan::Ask ask = asks_[next_++];
-      ++report_.calls;
-      const experts::Call call = call_of(task_, task_.questions[ask.question]);
-      const std::string& name = report_.experts[ask.expert];
-      const experts::Reply reply = co_await pool_.ask(name, call, nullptr);
-      take(ask, reply);
-      ++done_;
-      if (go_on_ && !go_on_(done_, plan_.calls())) report_.stopped = true;
-    }
   }
 
   void take(const InterviewPlan::Ask& ask, const experts::Reply& reply) {
@@ -129,11 +97,10 @@ class Interviewer {
   const GoOn& go_on_;
   InterviewPlan plan_;
   InterviewReport report_;
-  asio::io_context loop_{1};
-  experts::Pool pool_;
+  InterviewCalls calls_;
   std::vector<InterviewPlan::Ask> asks_;  // of this round
   std::vector<std::pair<InterviewPlan::Ask, float>> scores_;
-  std::size_t next_ = 0, running_ = 0, done_ = 0;
+  std::size_t next_ = 0, done_ = 0;
 };
 
 }  // namespace

@@ -10,7 +10,7 @@
 #include <string>
 #include <vector>
 
-#include "experts/pool.h"
+#include "router/interview_calls.h"
 #include "router/learn/interview_plan.h"
 
 namespace router {
@@ -22,13 +22,6 @@ struct InterviewTask {
   int tokens_max = 1'024;              // of a reply
   int call_ms_max = 120'000;           // of one call, the wait for a load included
   std::int64_t cost_microusd_max = 0;  // no call is begun once so much was spent; 0: no limit
-};
-
-/// Where the experts are: as Pool's arguments of the same names.
-struct InterviewDoors {
-  const experts::RosterBoard& board;
-  experts::ExpertMaker maker;
-  experts::ExpertWrapper wrapper;
 };
 
 /// The plan of a task with its price, before anything is asked.

@@ -4,6 +4,7 @@
 #include <stdexcept>
 
 #include "router/interview.h"
+#include "router/interview_names.h"
 #include "router/learn/outcomes.h"
 
 namespace router {
@@ -11,11 +12,6 @@ namespace router {
 namespace {
 
 using Json = nlohmann::ordered_json;
-
-/// null where the number is not known.
-Json known(double value) {
-  return value < 0 ? Json() : Json(value);
-}
 
 Json outcome_of(const InterviewReport::Said& said) {
   const double usd = static_cast<double>(said.cost_microusd) / 1e6;
@@ -25,15 +21,6 @@ Json outcome_of(const InterviewReport::Said& said) {
   outcome["latency_ms"] = said.latency_ms;
   if (said.tokens_in >= 0) outcome["tokens_in"] = said.tokens_in;
   if (said.tokens_out >= 0) outcome["tokens_out"] = said.tokens_out;
-  return outcome;
-}
-
-Json outcome_of(const Outcome& old) {
-  Json outcome = {{"score", old.score}, {"cost", known(static_cast<double>(old.cost_usd))}};
-  outcome["answer"] = old.answer.empty() ? Json() : Json(old.answer);
-  outcome["latency_ms"] = known(static_cast<double>(old.latency_ms));
-  if (old.tokens_in >= 0) outcome["tokens_in"] = old.tokens_in;
-  if (old.tokens_out >= 0) outcome["tokens_out"] = old.tokens_out;
   return outcome;
 }
 
@@ -57,7 +44,29 @@ std::string line_of(const GradedQuestion& question, const Json& outcomes) {
   return line_of(row);
 }
 
+void refuse_faults(const OutcomeReader& reader) {
+  if (reader.faults_total() == 0) return;
+  throw std::runtime_error(std::to_string(reader.faults_total()) + " faults in the outcome file\n" +
+                           describe(reader.faults(), reader.faults_total()));
+}
+
 }  // namespace
+
+std::string annotated_lines(const std::string& path,
+                            const std::vector<std::vector<std::string>>& names) {
+  OutcomeReader reader(path);
+  reader.take_ungraded();
+  OutcomeRow row;
+  std::string lines;
+  for (std::size_t r = 0; reader.next(row) && r < names.size(); ++r) {
+    Json fields = Json::parse(reader.line());
+    fields.erase("domain");
+    fields["skills"] = names[r];
+    lines += line_of(fields);
+  }
+  refuse_faults(reader);
+  return lines;
+}
 
 std::string outcome_lines(const InterviewTask& task, const InterviewReport& report) {
   std::string lines;
@@ -71,27 +80,18 @@ std::string merged_lines(const std::string& old, const InterviewTask& task,
   auto fresh = outcomes_of(report);
   std::map<std::string, std::uint32_t> by_id;
   for (const auto& [question, outcomes] : fresh) by_id[task.questions[question].id] = question;
-  OutcomeReader reader(old, true);
+  OutcomeReader reader(old);
   OutcomeRow row;
   std::string lines;
   while (reader.next(row)) {
-    Json line = {{"id", row.id}, {"text", row.text}};
-    if (row.skills.size() == 1) line["domain"] = row.skills[0];
-    if (row.skills.size() > 1) line["skills"] = row.skills;
-    line["outcomes"] = Json::object();
-    for (const Outcome& outcome : row.outcomes)
-      line["outcomes"][reader.experts()[outcome.expert]] = outcome_of(outcome);
+    Json line = Json::parse(reader.line());
     if (const auto asked = by_id.find(row.id); asked != by_id.end()) {
       line["outcomes"].update(fresh[asked->second]);
       fresh.erase(asked->second);
     }
-    line["gold"] = row.gold.empty() ? Json() : Json(row.gold);
     lines += line_of(line);
   }
-  if (reader.faults_total() > 0)
-    throw std::runtime_error(std::to_string(reader.faults_total()) +
-                             " faults in the outcome file\n" +
-                             describe(reader.faults(), reader.faults_total()));
+  refuse_faults(reader);
   for (const auto& [question, outcomes] : fresh)
     lines += line_of(task.questions[question], outcomes);
   return lines;

@@ -76,17 +76,6 @@ void print_report(const router::InterviewTask& task, const router::InterviewRepo
                 << " calls failed, the last one: " << report.errors[e] << "\n";
 }
 
-/// As gzip where the name says so.
-void write_outcomes(const std::string& path, const std::string& lines) {
-  if (!path.ends_with(".gz")) return router::write_file(path, lines);
-  gzFile file = gzopen(path.c_str(), "wb9");
-  const bool written =
-      file != nullptr && gzwrite(file, lines.data(), static_cast<unsigned>(lines.size())) ==
-                             static_cast<int>(lines.size());
-  if ((file != nullptr && gzclose(file) != Z_OK) || !written)
-    throw std::runtime_error("cannot write " + path + ": is there such a folder, and room?");
-}
-
 int probe(ProbeArgs& wish) {
   auto& task = wish.task;
   const auto file = router::read_questions(wish.questions);
@@ -112,6 +101,16 @@ int probe(ProbeArgs& wish) {
 }
 
 }  // namespace
+
+void write_outcomes(const std::string& path, const std::string& lines) {
+  if (!path.ends_with(".gz")) return router::write_file(path, lines);
+  gzFile file = gzopen(path.c_str(), "wb9");
+  const bool written =
+      file != nullptr && gzwrite(file, lines.data(), static_cast<unsigned>(lines.size())) ==
+                             static_cast<int>(lines.size());
+  if ((file != nullptr && gzclose(file) != Z_OK) || !written)
+    throw std::runtime_error("cannot write " + path + ": is there such a folder, and room?");
+}
 
 void add_options(CLI::App& command, Args& args) {
   command.add_option("--config", args.config_path, "configuration file, JSON with comments");

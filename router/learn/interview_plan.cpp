@@ -70,6 +70,12 @@ void InterviewPlan::plan_rounds(std::size_t skill_calls) {
   }
 }
 
+double call_microusd_max(const InterviewPrice& price, std::size_t prompt_bytes, int tokens_out) {
+  return (static_cast<double>(prompt_bytes) / kBytesPerToken * static_cast<double>(price.in) +
+          static_cast<double>(tokens_out) * static_cast<double>(price.out)) /
+         1e6;
+}
+
 double InterviewPlan::cost_usd_max(const std::vector<InterviewPrice>& prices,
                                    int tokens_out) const {
   double micro = 0;
@@ -81,11 +87,9 @@ double InterviewPlan::cost_usd_max(const std::vector<InterviewPrice>& prices,
       for (; put < end; ++put) {
         const auto bytes = questions_[race.questions[put]].text.size();
         for (std::size_t e = 0; e < cost.size(); ++e)
-          cost[e] =
-              static_cast<double>(bytes) / kBytesPerToken * static_cast<double>(prices[e].in) +
-              static_cast<double>(tokens_out) * static_cast<double>(prices[e].out);
+          cost[e] = call_microusd_max(prices[e], bytes, tokens_out);
         std::sort(cost.rbegin(), cost.rend());  // who stays in the race is not known: the dearest
-        for (std::size_t e = 0; e < round.runners; ++e) micro += cost[e] / 1e6;
+        for (std::size_t e = 0; e < round.runners; ++e) micro += cost[e];
       }
     }
   }

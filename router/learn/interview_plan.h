@@ -31,6 +31,9 @@ struct InterviewPrice {
   std::int64_t in = 0, out = 0;
 };
 
+/// The most that one call may cost, micro-USD: 4 bytes are taken for a token of the prompt.
+double call_microusd_max(const InterviewPrice& price, std::size_t prompt_bytes, int tokens_out);
+
 class InterviewPlan {
  public:
   struct Ask {

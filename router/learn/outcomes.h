@@ -69,6 +69,9 @@ class OutcomeReader {
   /// False at the end of the file. `row` is overwritten and its memory reused.
   bool next(OutcomeRow& row);
 
+  /// The last row as it stands in the file.
+  std::string_view line() const { return line_; }
+
   const std::vector<std::string>& experts() const { return experts_; }
 
   const std::vector<Fault>& faults() const { return faults_; }
