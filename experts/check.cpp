@@ -21,10 +21,10 @@ Call tiny_call(int wait_ms) {
   return call;
 }
 
-/// Until `settled`, or for a little longer than the wait that the work itself keeps to.
-void run(asio::io_context& io, const bool& settled, int wait_ms) {
-  const auto until = Clock::now() + std::chrono::milliseconds(wait_ms + 500);
-  while (!settled && Clock::now() < until) io.run_one_until(until);
+/// The work keeps to its wait by itself. Who left earlier would leave a coroutine behind that uses
+/// the expert.
+void run(asio::io_context& io, const bool& settled) {
+  while (!settled) io.run_one();
 }
 
 }  // namespace
@@ -47,7 +47,7 @@ Checked check(ExpertOptions options, int wait_ms) {
     listed = std::move(body);
     settled = true;
   });
-  run(io, settled, wait_ms);
+  run(io, settled);
   checked.listed = !listed.empty();
   for (const auto& model : read_models(thread.json, listed)) checked.models.push_back(model.id);
   settled = false;
@@ -55,7 +55,7 @@ Checked check(ExpertOptions options, int wait_ms) {
     checked.reply = std::move(reply);
     settled = true;
   });
-  run(io, settled, wait_ms);
+  run(io, settled);
   return checked;
 }
 

@@ -99,11 +99,10 @@ std::vector<ExpertOptions> discover(const std::vector<Place>& places, int wait_m
   for (const Place& place : places) {
     questions.push_back(start_question(io, thread, place, wait_ms));
   }
-  const auto until = Clock::now() + std::chrono::milliseconds(wait_ms + 200);
+  // Each keeps to its wait by itself. Who left earlier would leave a coroutine behind that uses its
+  // expert.
   const auto is_settled = [](const auto& question) { return question->settled; };
-  while (!std::all_of(questions.begin(), questions.end(), is_settled) && Clock::now() < until) {
-    io.run_one_until(until);
-  }
+  while (!std::all_of(questions.begin(), questions.end(), is_settled)) io.run_one();
   for (const auto& question : questions) {
     for (const ListedModel& model : read_models(thread.json, question->body)) {
       ExpertOptions options = options_of(*question, model);
