@@ -8,6 +8,7 @@
 
 #include "config/house/house.h"
 #include "experts/check.h"
+#include "experts/cost.h"
 #include "experts/native_metrics.h"
 #include "http/room_metrics.h"
 #include "router/passage_search.h"
@@ -53,12 +54,16 @@ std::string why_unready(House& house) {
 /// `passages`: what may be put before the question, in bytes.
 std::int64_t call_bound_microusd(const router::Query& query, const experts::ExpertOptions& expert,
                                  std::int64_t passages) {
-  const auto in = static_cast<std::int64_t>(query.call.wire.size()) + kTokensOfTemplate + passages;
   auto out = query.needs.tokens_out_max;
   if (out == 0) out = expert.context_tokens > 0 ? expert.context_tokens : kTokensOutAssumed;
-  const auto price_in = std::max(expert.prices.in, expert.prices.cached);
-  const auto total = in * price_in + out * query.needs.choices * expert.prices.out;
-  return total / 1'000'000 + 1;
+  experts::Usage most;
+  most.known = true;
+  most.prompt_tokens =
+      static_cast<std::int64_t>(query.call.wire.size()) + kTokensOfTemplate + passages;
+  most.completion_tokens = out * query.needs.choices;
+  experts::Prices dearest = expert.prices;
+  dearest.in = std::max(dearest.in, dearest.cached);
+  return experts::cost_of(most, dearest) + 1;
 }
 
 http::CostBound cost_bound(const House& house, const router::Query& query) {

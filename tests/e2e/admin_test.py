@@ -307,6 +307,16 @@ class Priced(http.server.BaseHTTPRequestHandler):
         self.wfile.write(body)
 
 
+def test_a_budget_is_held_against_what_no_integer_holds():
+    expert = {"name": "priced", "url": "http://127.0.0.1:9/v1", "model": "m", "usd_per_million_tokens": {"in": 0, "out": 60}}
+    with serving([expert]) as served:
+        made = make_key(served, usd_per_day=1.0)
+        status, _, body = served.ask("POST", "/v1/chat/completions",
+                                     {"model": "priced", "messages": PING, "max_tokens": 2**31 - 1, "n": 128},
+                                     {"authorization": f"Bearer {made['secret']}"})
+        assert (status, body["error"]["code"]) == (429, "insufficient_quota"), body
+
+
 def test_64_clients_never_spend_more_than_the_budget():
     upstream = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Priced)
     upstream.daemon_threads = True
