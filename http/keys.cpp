@@ -185,7 +185,8 @@ void KeyDesk::reload(std::int64_t now_us) {
 }
 
 std::shared_ptr<const Key> KeyDesk::by_id(const std::string& id) const {
-  for (const auto& key : ring()->keys)
+  const auto all = ring();
+  for (const auto& key : all->keys)
     if (key->id == id) return key;
   return nullptr;
 }

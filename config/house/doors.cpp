@@ -37,15 +37,17 @@ std::vector<http::Model> list_models(House& house) {
     }
     models.push_back(std::move(model));
   }
-  for (const auto& pool : house.rules.current()->pools)
+  const auto rules = house.rules.current();
+  for (const auto& pool : rules->pools)
     models.push_back({.id = "skillyard/" + pool.name, .owned_by = "skillyard"});
   return models;
 }
 
 std::string why_unready(House& house) {
-  if (house.roster.current()->entries.empty()) return "no expert is configured";
+  const auto roster = house.roster.current();
+  if (roster->entries.empty()) return "no expert is configured";
   const auto now = experts::Clock::now();
-  for (const auto& entry : house.roster.current()->entries)
+  for (const auto& entry : roster->entries)
     if (experts::is_healthy(*entry.standing, now)) return "";
   return "no expert is healthy";
 }
@@ -69,6 +71,7 @@ std::int64_t call_bound_microusd(const router::Query& query, const experts::Expe
 http::CostBound cost_bound(const House& house, const router::Query& query) {
   http::CostBound bound;
   const auto rules = house.rules.current();
+  const auto roster = house.roster.current();
   const router::PoolOptions* pool = nullptr;
   for (const auto& one : rules->pools)
     if (one.name == (query.expert.empty() ? std::string_view(query.pool) : "auto")) pool = &one;
@@ -76,7 +79,7 @@ http::CostBound cost_bound(const House& house, const router::Query& query) {
       house.lookup.has_passages() && pool != nullptr &&
       router::start_retrieval(pool->retrieval, query).rules.mode != router::RetrievalMode::never;
   const std::int64_t passages = reads ? router::kFrameBytesMax : 0;
-  for (const auto& entry : house.roster.current()->entries) {
+  for (const auto& entry : roster->entries) {
     const auto& name = entry.options.name;
     const bool named = !query.expert.empty() && query.expert == name;
     const bool member =

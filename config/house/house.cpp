@@ -189,7 +189,8 @@ House::House(Settled from)
   tell_embedded(ledger);
   tell_names(*rules.current()->policy, *roster.current());
   const auto is_healthy = [this](std::string_view name) {
-    const auto* entry = roster.current()->find(name);
+    const auto now = roster.current();
+    const auto* entry = now->find(name);
     return entry == nullptr || experts::is_healthy(*entry->standing, experts::Clock::now());
   };
   ledger.connect([this](const config::Config& next) { return prepare(next); }, is_healthy);

@@ -1,5 +1,6 @@
 // The few rules of form that matter, held by a test: who may include whom, where coroutines and
-// Beast may live, the g++ 12 co_await rule, sizes, and that every name in a README exists.
+// Beast may live, the g++ 12 co_await rule, loops over snapshots, sizes, and that every name in a
+// README exists.
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -204,6 +205,16 @@ TEST(Tidy, CoAwaitHasNoTemporaryAggregateLambdaOrChoice) {
             << ": name it on the line above";
     }
   }
+}
+
+// `for (x : board.current()->list)`: the snapshot goes before the first turn of the loop, and with
+// the next publish what the loop goes through.
+TEST(Tidy, LoopsHoldTheSnapshotThatTheyGoThrough) {
+  const std::regex trap(R"(for \([^;]*: [^;]*(current|ring|load|lock)\(\)->)");
+  for (const auto& source : product())
+    for (std::size_t i = 0; i < source.lines.size(); ++i)
+      EXPECT_FALSE(std::regex_search(source.lines[i], trap))
+          << source.path << ":" << i + 1 << ": name the snapshot on the line above";
 }
 
 TEST(Tidy, FilesAreSmallAndNamed) {
