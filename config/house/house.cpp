@@ -230,7 +230,8 @@ router::PolicyPtr policy_of(const config::Config& config) {
 
 router::Rules House::rules_of(const config::Config& next) const {
   router::Rules made;
-  const bool same = !next.policy.empty() && next.policy == policy_path_;
+  const bool same =
+      !next.policy.empty() && next.policy == policy_path_ && reloads_ == policy_reloads_;
   made.policy = same ? rules.current()->policy : policy_of(next);
   made.retrieval = gate_of(config);
   made.pools = config::pools_of(next);
@@ -244,14 +245,16 @@ std::function<void()> House::prepare(const config::Config& next) {
     if (expert.kind == experts::Kind::native && expert.enabled && !fs::exists(expert.url))
       throw std::runtime_error("expert `" + expert.name + "`: there is no file " + expert.url);
   auto to = experts::make_roster(next.experts, now.get());
+  const auto reloads = reloads_.load();
   auto made = rules_of(next);
   auto bridge = bridge_of(*now, *to);
   return [this, to = std::move(to), made = std::move(made), bridge = std::move(bridge),
-          path = next.policy] {
+          path = next.policy, reloads] {
     roster.publish(bridge);
     rules.publish(made);
     roster.publish(to);
     policy_path_ = path;  // not before: a change that is only validated loads its policy, too
+    policy_reloads_ = reloads;
   };
 }
 
@@ -259,7 +262,7 @@ void House::reload(const Args& args) {
   try {
     auto layers = config::read_layers(args.config_path, document_of(args));
     discover(layers, config, book);
-    policy_path_.clear();  // the policy is read again, too
+    ++reloads_;  // the policy is read again, too
     const auto hidden = ledger.reload(std::move(layers));
     keys.reload(unix_now_us());
     tell_embedded(ledger);

@@ -2,6 +2,7 @@
 // a new configuration is swapped in while they serve. Only main.cpp includes this.
 #pragma once
 
+#include <atomic>
 #include <boost/asio/io_context.hpp>
 #include <condition_variable>
 #include <map>
@@ -75,7 +76,11 @@ class Checks {
 
 /// Everything that net threads share, in the order of construction.
 class House {
-  std::string policy_path_;  // of the policy that rules hold; guarded by the ledger's writer
+  // Of the policy that rules hold, guarded by the ledger's writer: its file, and reloads_ when it
+  // was read.
+  std::string policy_path_;
+  std::uint64_t policy_reloads_ = 0;
+  std::atomic<std::uint64_t> reloads_{0};
 
  public:
   explicit House(Settled from);
