@@ -56,11 +56,11 @@ std::string find_batch(store::Batches& store, const std::string& name, const std
   batch.endpoint = "/v1/chat/completions";
   batch.window = "24h";
   const store::FileRow file = {batch.input_file, name, "batch", batch.created_s, 0, ""};
-  const BatchOptions& limits = options.batches;
-  const bool added = store.file(batch.input_file) ||
-                     store.add_file(file, content, {limits.files_bytes_max, limits.files_max, 0});
-  if (!added) throw std::runtime_error(name + ": is over batches.files_bytes_max");
-  store.add_batch(batch);
+  const store::FileLimits limits = {options.batches.files_bytes_max, options.batches.files_max, 0};
+  const bool added = (store.file(batch.input_file) || store.add_file(file, content, limits)) &&
+                     store.add_batch(batch, limits);
+  if (!added)
+    throw std::runtime_error(name + ": is over batches.files_bytes_max or batches.files_max");
   return batch.id;
 }
 

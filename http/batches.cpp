@@ -17,6 +17,8 @@ constexpr std::string_view kEndpoint = "/v1/chat/completions";
 constexpr std::int64_t kWindowS = 24 * 3600;
 constexpr int kBatchRowsMax = 100;
 constexpr std::size_t kMetadataMax = 16;  // pairs, as OpenAI's
+constexpr std::size_t kMetadataKeyMax = 64;
+constexpr std::size_t kMetadataValueMax = 512;
 constexpr int kDepthMax = 8;
 
 Json time_of(std::int64_t unix_s) {
@@ -68,9 +70,12 @@ std::string string_of(const Json& body, const char* key) {
 bool is_metadata(const Json& json) {
   if (json.is_null()) return true;
   if (!json.is_object() || json.size() > kMetadataMax) return false;
-  return std::all_of(json.begin(), json.end(), [](const Json& value) {
-    return value.is_string() && value.get_ref<const std::string&>().size() <= 512;
-  });
+  for (const auto& [key, value] : json.items()) {
+    if (key.size() > kMetadataKeyMax || !value.is_string() ||
+        value.get_ref<const std::string&>().size() > kMetadataValueMax)
+      return false;
+  }
+  return true;
 }
 
 /// The batch that the body asks for, or nothing after the response says what is wrong.
@@ -94,7 +99,7 @@ std::optional<store::BatchRow> batch_of(Session& session) {
     fail(session, Fault::unsupported, "completion_window", "`completion_window` must be \"24h\"");
   } else if (!is_metadata(body.value("metadata", Json()))) {
     fail(session, Fault::bad_value, "metadata",
-         "`metadata` must hold at most 16 strings of at most 512 bytes");
+         "`metadata` must hold at most 16 strings of at most 512 bytes under keys of at most 64");
   } else {
     if (body.contains("metadata") && body["metadata"].is_object()) {
       batch.metadata = json_text(body["metadata"]);
@@ -117,13 +122,16 @@ asio::awaitable<void> create_batch(Session& session) {
   if (desk == nullptr) co_return;
   const auto batch = batch_of(session);
   if (!batch) co_return;
-  bool known = false, room = true;
-  const std::int64_t unfinished_max = session.thread().options().batches.key_batches_max;
+  bool known = false, room = true, taken = false;
+  const BatchOptions& limits = session.thread().options().batches;
+  const std::int64_t unfinished_max = limits.key_batches_max;
   std::function<void(store::Batches&)> job = [&](store::Batches& store) {
     const auto file = store.file(batch->input_file);
     known = file && sees(view_of(session), file->owner);
     room = batch->owner.empty() || store.count_unfinished(batch->owner) < unfinished_max;
-    if (known && room) store.add_batch(*batch);
+    if (known && room)
+      taken =
+          store.add_batch(*batch, {limits.files_bytes_max, limits.files_max, limits.key_bytes_max});
   };
   co_await desk->ask(std::move(job));
   if (!known) {
@@ -135,6 +143,12 @@ asio::awaitable<void> create_batch(Session& session) {
     fail(session, Fault::rate_limited, "",
          "this key has " + std::to_string(unfinished_max) +
              " batches that have not ended (batches.key_batches_max); cancel one or wait");
+    co_return;
+  }
+  if (!taken) {
+    fail(session, Fault::rate_limited, "",
+         "there is no room for the files of one more batch (batches.files_bytes_max, files_max, "
+         "key_bytes_max); wait for batches to end, or delete files");
     co_return;
   }
   desk->runner().wake();

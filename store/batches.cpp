@@ -108,19 +108,23 @@ Batches::Batches(const std::string& path) : db_(path, Access::read_write, kBusyW
   migrate(db_, kSteps, kBatchMark);
 }
 
+/// So many bytes more fit under the limits of bytes.
+bool Batches::has_room(std::int64_t bytes, std::string_view owner, const FileLimits& limits) {
+  if (db_.integer("SELECT coalesce(sum(bytes), 0) FROM files") + bytes > limits.bytes_max)
+    return false;
+  if (owner.empty()) return true;
+  Statement held = db_.prepare("SELECT coalesce(sum(bytes), 0) FROM files WHERE owner = ?");
+  held.bind_text(1, owner);
+  held.step();
+  return held.integer(0) + bytes <= limits.owner_bytes_max;
+}
+
 bool Batches::add_file(const FileRow& file, std::string_view content, const FileLimits& limits) {
   const std::scoped_lock lock(mutex_);
   Transaction transaction(db_);
   const auto bytes = static_cast<std::int64_t>(content.size());
-  if (db_.integer("SELECT coalesce(sum(bytes), 0) FROM files") + bytes > limits.bytes_max)
-    return false;
+  if (!has_room(bytes, file.owner, limits)) return false;
   if (db_.integer("SELECT count(*) FROM files") >= limits.files_max) return false;
-  if (!file.owner.empty()) {
-    Statement held = db_.prepare("SELECT coalesce(sum(bytes), 0) FROM files WHERE owner = ?");
-    held.bind_text(1, file.owner);
-    held.step();
-    if (held.integer(0) + bytes > limits.owner_bytes_max) return false;
-  }
   Statement insert = db_.prepare(
       "INSERT INTO files(id, name, purpose, created_s, bytes, content, owner) "
       "VALUES(?, ?, ?, ?, ?, ?, ?)");
@@ -204,8 +208,12 @@ bool Batches::in_use(std::string_view file) {
   return row.step();
 }
 
-void Batches::add_batch(const BatchRow& batch) {
+bool Batches::add_batch(const BatchRow& batch, const FileLimits& limits) {
   const std::scoped_lock lock(mutex_);
+  if (!has_room(1, batch.owner, limits)) return false;
+  const std::int64_t made = 2 * db_.integer("SELECT count(*) FROM batches WHERE " +
+                                            std::string(kUnfinished));  // an output, an error file
+  if (db_.integer("SELECT count(*) FROM files") + made >= limits.files_max) return false;
   Statement insert = db_.prepare(
       "INSERT INTO batches(id, input_file, endpoint, window, status, metadata, created_s, "
       "expires_s, owner) VALUES(?, ?, ?, ?, 'validating', ?, ?, ?, ?)");
@@ -218,6 +226,7 @@ void Batches::add_batch(const BatchRow& batch) {
   insert.bind(7, batch.expires_s);
   insert.bind_text(8, batch.owner);
   insert.run();
+  return true;
 }
 
 std::optional<BatchRow> Batches::batch(std::string_view id) {

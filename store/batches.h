@@ -74,7 +74,9 @@ class Batches {
   bool remove_file(std::string_view id);
   bool in_use(std::string_view file);  // an unfinished batch reads it
 
-  void add_batch(const BatchRow& batch);
+  /// False: `limits` leaves no room for its files beside those that there are and that unfinished
+  /// batches are going to make.
+  bool add_batch(const BatchRow& batch, const FileLimits& limits);
   std::optional<BatchRow> batch(std::string_view id);
   /// Newest first, as files().
   std::vector<BatchRow> batches(std::string_view owner, std::string_view after, int rows_max);
@@ -96,6 +98,7 @@ class Batches {
 
  private:
   std::optional<FileRow> find_file(std::string_view id);
+  bool has_room(std::int64_t bytes, std::string_view owner, const FileLimits& limits);
 
   std::mutex mutex_;
   Db db_;

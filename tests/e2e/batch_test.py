@@ -160,6 +160,7 @@ def test_what_is_no_batch_is_refused():
         file = upload(served, line(1))[2]["id"]
         assert create(served, file, endpoint="/v1/embeddings")[0] == 400
         assert create(served, file, completion_window="1h")[0] == 400
+        assert create(served, file, metadata={"k" * 65: "v"})[0] == 400
         assert served.ask("GET", "/v1/batches/batch_unknown")[0] == 404
         assert served.ask("POST", "/v1/batches/batch_unknown/cancel", {})[0] == 404
         short = json.dumps({"custom_id": "x", "method": "POST", "url": "/v1/chat/completions", "body": {}})
