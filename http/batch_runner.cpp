@@ -137,7 +137,7 @@ asio::awaitable<void> BatchRunner::run() {
     const int wait_ms = idle ? 3'600'000 : kTroubleMs;
     if (!stopping_ && (idle || !trouble.empty())) co_await pause(wait_ms);
   }
-  doors_ = {};
+  loop_.stop();  // what is behind the doors may wait for ever, and goes after the last handler
 }
 
 /// Reads the whole file before anybody is asked: what is wrong with it is known at once.
@@ -407,7 +407,7 @@ asio::awaitable<std::string> BatchRunner::drive(Work& work) {
     co_await pause(options_.batches.flush_ms);
     const bool kept = commit(work);
     if (!kept) {
-      work.closing = !stopping_;  // nothing more is asked that could not be written down
+      close_down(work, stopping_);  // nothing more is asked that could not be written down
       co_await pause(kTroubleMs);
       if (stopping_ && work.running.empty()) break;
       continue;

@@ -2,11 +2,14 @@
 #include <gtest/gtest.h>
 #include <unistd.h>
 
+#include <boost/asio/post.hpp>
 #include <filesystem>
+#include <memory>
 #include <thread>
 
 #include "http/batch_runner.h"
 #include "http/keys.h"
+#include "store/db.h"
 #include "tests/http/rig.h"
 
 namespace http {
@@ -22,6 +25,7 @@ struct BatchRig : ::testing::Test {
   store::Batches store{path.string()};
   Options options = quick_options();
   std::atomic<int> asked{0};
+  int later_ms = 20;
 
   BatchRig() {
     options.batches.flush_ms = 5;
@@ -37,7 +41,7 @@ struct BatchRig : ::testing::Test {
     const int number = std::stoi(query.call.messages.front().text);
     ++asked;
     if (number % 3 == 1)
-      co_await pause(20 + number % 7);  // beyond a flush: a stop finds it waiting
+      co_await pause(later_ms + number % 7);  // beyond a flush: a stop finds it waiting
     const auto outcome = number % 3 == 2 ? experts::Outcome::unreachable : experts::Outcome::ok;
     experts::Reply reply = reply_of(outcome);
     reply.usage.known = true;
@@ -65,15 +69,20 @@ struct BatchRig : ::testing::Test {
               R"("messages":[{"role":"user","content":")" + number + "\"}]}}\n";
     }
     store.add_file({"file-" + id, "asked", "batch", 1, 0, owner}, text, {1 << 30, 10, 1 << 30});
+    auto batch = batch_of(id, "file-" + id);
+    batch.owner = owner;
+    ASSERT_TRUE(store.add_batch(batch, {1 << 30, 10, 1 << 30}));
+  }
+
+  static store::BatchRow batch_of(const std::string& id, const std::string& file) {
     store::BatchRow batch;
     batch.id = id;
-    batch.owner = owner;
-    batch.input_file = "file-" + id;
+    batch.input_file = file;
     batch.endpoint = "/v1/chat/completions";
     batch.window = "24h";
     batch.created_s = 1;
     batch.expires_s = 4'000'000'000;
-    store.add_batch(batch);
+    return batch;
   }
 
   store::BatchRow wait_for_end(const std::string& id) {
@@ -98,6 +107,18 @@ TEST_F(BatchRig, EveryLineGetsItsOutcomeOnce) {
   EXPECT_TRUE(store.open_lines("batch_1").empty());
 }
 
+TEST_F(BatchRig, ABatchIsTakenWhileThereIsRoomForItsFiles) {
+  ASSERT_TRUE(store.add_file({"file-a", "asked", "batch", 1, 0, "ann"}, "12345", {9, 9, 9}));
+  auto batch = batch_of("batch_a", "file-a");
+  batch.owner = "ann";
+  EXPECT_FALSE(store.add_batch(batch, {.bytes_max = 5, .files_max = 4, .owner_bytes_max = 6}));
+  EXPECT_FALSE(store.add_batch(batch, {.bytes_max = 6, .files_max = 4, .owner_bytes_max = 5}));
+  const store::FileLimits limits = {.bytes_max = 6, .files_max = 4, .owner_bytes_max = 6};
+  EXPECT_TRUE(store.add_batch(batch, limits));
+  EXPECT_TRUE(store.add_batch(batch_of("batch_b", "file-a"), limits));
+  EXPECT_FALSE(store.add_batch(batch_of("batch_c", "file-a"), limits));
+}
+
 TEST_F(BatchRig, WhatWasStoppedGoesOn) {
   begin("batch_2");
   {
@@ -108,6 +129,61 @@ TEST_F(BatchRig, WhatWasStoppedGoesOn) {
   const store::BatchRow batch = wait_for_end("batch_2");
   EXPECT_EQ(batch.completed, kLines * 2 / 3);
   EXPECT_EQ(batch.failed, kLines / 3);
+}
+
+/// Something behind the doors that always waits for something.
+struct Restless {
+  asio::io_context& loop;
+  std::atomic<int>& late;
+  std::shared_ptr<std::atomic<bool>> gone = std::make_shared<std::atomic<bool>>(false);
+
+  ~Restless() { *gone = true; }
+
+  void wait() {
+    asio::post(loop, [this, &late_turns = late, is_gone = gone] {
+      if (*is_gone) {
+        ++late_turns;
+      } else {
+        wait();
+      }
+    });
+  }
+};
+
+TEST_F(BatchRig, NoHandlerRunsAfterWhatIsBehindTheDoorsHasGone) {
+  std::atomic<int> late{0};
+  begin("batch_3");
+  {
+    BatchRunner runner(store, options, [&](asio::io_context& loop, int) {
+      const auto behind = std::make_shared<Restless>(loop, late);
+      behind->wait();
+      Doors made = doors();
+      made.unready = [behind] { return std::string(); };
+      return made;
+    });
+    while (asked == 0) std::this_thread::yield();
+  }
+  EXPECT_EQ(late, 0);
+}
+
+TEST_F(BatchRig, NothingIsAskedAfterAStopWhileTheDatabaseIsFull) {
+  begin("batch_4");
+  options.batches.lines_inflight_max = 4;
+  later_ms = 1'500;  // a stop finds it being asked
+  {
+    store::Db other(path.string(), store::Access::read_write, 1'000);
+    // No row fits behind the last rowid: SQLITE_FULL, as on a full disk.
+    other.exec(
+        "CREATE TABLE brim(id INTEGER PRIMARY KEY AUTOINCREMENT);"
+        "INSERT INTO brim VALUES(9223372036854775807);"
+        "CREATE TRIGGER full BEFORE UPDATE ON lines BEGIN INSERT INTO brim VALUES(NULL); END");
+  }
+  BatchRunner runner(store, options, [this](asio::io_context&, int) { return doors(); });
+  while (asked == 0) std::this_thread::yield();
+  std::this_thread::sleep_for(std::chrono::milliseconds(200));
+  const int before = asked;
+  runner.stop();
+  EXPECT_EQ(asked, before);
 }
 
 /// Batches that belong to a key.
