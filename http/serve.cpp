@@ -109,7 +109,7 @@ Server::~Server() {
   if (threads_.empty()) return;
   drain();
   for (const auto& net : nets_) net->cancel();
-  wait();
+  if (!wait()) std::_Exit(1);
 }
 
 void Server::reload_certificate() {
@@ -145,7 +145,7 @@ bool Server::ended_within(std::chrono::milliseconds patience) {
   return true;
 }
 
-void Server::wait() {
+bool Server::wait() {
   drain_asked_.wait(false);
   bool stuck = false;
   if (!ended_within(std::chrono::milliseconds(options_.drain_ms_max))) {
@@ -163,6 +163,7 @@ void Server::wait() {
   if (stuck) {
     for (auto& net : nets_) static_cast<void>(net.release());
   }
+  return !stuck;
 }
 
 void serve(Server& server, const Hooks& hooks) {
@@ -187,13 +188,15 @@ void serve(Server& server, const Hooks& hooks) {
   };
   await_reload();
   server.start();
+  bool whole = false;
   std::thread waiter([&] {
-    server.wait();
+    whole = server.wait();
+    if (hooks.flush) hooks.flush();
     control.stop();
   });
-  control.run();
+  control.run();  // hears the second signal until all is flushed
   waiter.join();
-  if (hooks.flush) hooks.flush();
+  if (!whole) std::_Exit(1);
 }
 
 }  // namespace http

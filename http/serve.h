@@ -23,7 +23,7 @@ class Server {
   /// `make_doors` once per net thread, on the calling thread.
   Server(const Options& options, const MakeDoors& make_doors);
 
-  /// Drains without patience: what still runs is cancelled.
+  /// Drains without patience: what still runs is cancelled. What ignores that, as in serve().
   ~Server();
 
   std::uint16_t port() const { return port_; }
@@ -38,8 +38,9 @@ class Server {
   /// drain_ms_max, then cancelled. Returns at once.
   void drain();
 
-  /// Until drain() was called and every net thread ended. One caller.
-  void wait();
+  /// Until drain() was called and every net thread ended. One caller. False: some requests ignored
+  /// their cancellation and hold on to what is behind their doors for ever.
+  bool wait();
 
  private:
   /// True when every net thread ended within `patience`.
@@ -59,12 +60,13 @@ class Server {
 /// What happens around serving.
 struct Hooks {
   std::function<void()> reload;  // SIGHUP
-  std::function<void()> flush;   // after the last request, before serve() returns
+  std::function<void()> flush;   // after the last request, on a thread of its own
 };
 
-/// Starts the server and serves until SIGTERM or SIGINT has drained it; a second one ends the
-/// process at once with status 1. Call from main's thread, before other threads block these
-/// signals.
+/// Starts the server and serves until SIGTERM or SIGINT has drained and flushed it; a second one
+/// ends the process at once with status 1. Where requests ignore their cancellation, it ends with
+/// status 1 after the flush, and nothing is destroyed. Call from main's thread, before other
+/// threads block these signals.
 void serve(Server& server, const Hooks& hooks);
 
 }  // namespace http

@@ -4,6 +4,7 @@ import http.client
 import json
 import os
 import signal
+import sqlite3
 import sys
 import tempfile
 import threading
@@ -79,6 +80,45 @@ def test_a_second_signal_ends_at_once():
         assert time.monotonic() - before < 3, "the second signal was not heeded"
         asking.join()
     upstream.shutdown()
+
+
+def locked(path):
+    """A connection of somebody else who keeps everybody from writing."""
+    connection = sqlite3.connect(path, isolation_level=None)
+    connection.execute("BEGIN IMMEDIATE")
+    return connection
+
+
+def test_a_second_signal_ends_at_once_while_the_log_is_flushed():
+    with service.Service(["--no-embedded"], env=QUIET) as served:
+        holder = locked(os.path.join(served.data, "skillyard.db"))
+        served.chat("a row of the log")
+        served.process.send_signal(signal.SIGTERM)
+        assert service.eventually(lambda: "draining" in served.said())
+        time.sleep(0.5)
+        assert served.process.poll() is None, "the log is not flushed"
+        served.process.send_signal(signal.SIGTERM)
+        assert served.process.wait(3) == 1, "the second signal was not heeded"
+        holder.close()
+
+
+def test_ends_without_requests_that_cannot_be_cancelled():
+    path = service.config_file({"http": {"drain_ms_max": 100}})
+    with service.Service(["--config", path], env=QUIET) as served:  # native experts: something waits for their last pointer
+        holder = locked(os.path.join(served.data, "batches.db"))
+        form = (b'--b\r\ncontent-disposition: form-data; name="purpose"\r\n\r\nbatch\r\n'
+                b'--b\r\ncontent-disposition: form-data; name="file"; filename="a"\r\n\r\nx\r\n--b--\r\n')
+        head = {"content-type": "multipart/form-data; boundary=b", "authorization": "Bearer x"}
+        asking = [threading.Thread(target=lambda: swallow(lambda: served.ask("POST", "/v1/files", form, head)))
+                  for _ in range(4)]
+        for thread in asking:
+            thread.start()
+        time.sleep(0.5)
+        assert served.stop() == 1, served.said()
+        assert "ends without them" in served.said(), served.said()
+        holder.close()
+        for thread in asking:
+            thread.join()
 
 
 def swallow(call):
