@@ -82,7 +82,9 @@ Json document_of(Desk& desk, const experts::Fetched& fetched) {
   const bool told = document.is_object() && document.contains("error");
   const auto message = told ? document["error"].value("message", "")
                             : "not an answer of this service's administration";
-  std::cerr << "skillyard: " << message << " (HTTP " << fetched.status << ")\n";
+  const char* hint =
+      fetched.status == 401 ? "; these commands read it from SKILLYARD_ADMIN_KEY" : "";
+  std::cerr << "skillyard: " << message << hint << " (HTTP " << fetched.status << ")\n";
   return {};
 }
 
