@@ -2,10 +2,15 @@
 """What the embedded pool is worth: its questions through the running service, beside the best single expert, a random
 one and an oracle on the same rows; what is outside; first token and memory.
 
-    python3 bench/embedded.py [--smoke] [--rows N]
+    python3 bench/embedded.py [--smoke] [--rows N] [--only rows|outside|tokens|two|panels]
 
-Every expert answers every question live (`skillyard expert probe`), `skillyard evaluate` judges the shipped policy on
-these answers with paired intervals, then the service answers them over HTTP and must choose and score as the evaluation says.
+rows    Every expert answers every question live (`skillyard expert probe`), `skillyard evaluate` judges the shipped policy
+        on these answers with paired intervals, then the service answers them over HTTP and must choose and score as the
+        evaluation says; memory.
+outside What is taken to be outside, by where it is from.
+tokens  First token on one core.
+two     Memory for two of the experts: a batch of mixed questions against the same questions one after the other.
+panels  Three experts each, who really disagree: the weighted vote against one head one vote and one expert.
 """
 import argparse
 import collections
@@ -15,6 +20,7 @@ import http.client
 import json
 import os
 import pathlib
+import random
 import statistics
 import subprocess
 import sys
@@ -23,7 +29,9 @@ import time
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "tests/e2e"))
+import batch_test
 import service
+from embedded_test import is_right
 
 FOLDER = ROOT / "experts/embedded"
 ALONE = {"OPENAI_BASE_URL": "", "OPENAI_API_KEY": "", "SKILLYARD_DISCOVER": "off"}
@@ -87,10 +95,12 @@ def over_http(served, outcomes, picks):
 def outside(served, questions):
     """How often a question is taken to be outside, by where it is from."""
     cells = collections.defaultdict(lambda: [0, 0])
-    for question in questions:
+    everyday = (FOLDER / "everyday.txt").read_text().splitlines()
+    for question in questions + [{"text": line, "domain": "everyday", "heldout": ""} for line in everyday]:
         status, _, route = served.ask("POST", "/v1/route", {"model": "skillyard/auto", "messages": [{"role": "user", "content": question["text"]}]})
         assert status == 200, route
-        cell = cells["outside" if question["domain"] == "outside" else "known, " + question["heldout"]]
+        known = question["domain"] not in ("outside", "everyday")
+        cell = cells["known, " + question["heldout"] if known else question["domain"]]
         cell[0] += route["outside"]
         cell[1] += 1
     print("taken to be outside: " + ", ".join(f"{name} {percent(hit / count)} of {count}" for name, (hit, count) in sorted(cells.items())))
@@ -113,40 +123,110 @@ def first_token_ms(served, model, text, rounds):
     return statistics.median(once() for _ in range(rounds))
 
 
+def counter(served, name):
+    """A counter of /metrics, summed over its labels."""
+    metrics = served.ask("GET", "/metrics")[2].splitlines()
+    return sum(float(row.split()[-1]) for row in metrics if row.startswith(name))
+
+
+def said(body):
+    return body["choices"][0]["message"]["content"]
+
+
+def memory_for_two(questions, alone):
+    """Loads, time and right answers of a batch with memory for two experts; beside it the first `alone` of the
+    questions one after the other."""
+    config = ["--config", service.config_file({"residency": {"experts_max": 2, "min_resident_ms": 0}})]
+    lines = [batch_test.line(i, body={"model": "skillyard/auto", "temperature": 0, "max_tokens": 160, "messages": [
+        {"role": "user", "content": q["text"]}]}) for i, q in enumerate(questions)]
+    with service.Service(config, env=ALONE) as served:
+        began = time.perf_counter()
+        done = batch_test.wait_for(served, batch_test.begin(served, "\n".join(lines)), "completed", seconds=600)
+        took = time.perf_counter() - began
+        loads = counter(served, "skillyard_resident_loads_total")
+        replies = {int(row["custom_id"][1:]): row["response"]["body"]
+                   for row in batch_test.rows_of(served, done["output_file_id"])}
+    with service.Service(config, env=ALONE) as served:
+        began = time.perf_counter()
+        single = [served.chat(q["text"], temperature=0, max_tokens=160)[2] for q in questions[:alone]]
+        single_took = time.perf_counter() - began
+        single_loads = counter(served, "skillyard_resident_loads_total")
+    right = sum(is_right(said(replies[i]), q["gold"]) for i, q in enumerate(questions))
+    differ = sum(said(body) != said(replies[i]) for i, body in enumerate(single))
+    print(f"memory for two of {len(set(r['model'] for r in replies.values()))} experts: batch of {len(questions)} "
+          f"{percent(right / len(questions))} right, {loads:.0f} loads, {1000 * took / len(questions):.1f} ms a question; "
+          f"one after the other {single_loads / alone:.2f} loads and {1000 * single_took / alone:.1f} ms a question "
+          f"({alone} of them, {differ} replies differ)")
+
+
+def panels(questions):
+    """Three experts each, who know different things: votes that count what each is worth, one head one vote, and one expert."""
+    ways = {"one expert": {"k": 1}, "one head, one vote": {"k": 3, "aggregation": "plurality"},
+            "weighted votes": {"k": 3, "aggregation": "weighted"}}
+    with service.Service([], env=ALONE) as served, concurrent.futures.ThreadPoolExecutor(8) as several:
+        for name, wish in ways.items():
+            def ask(question):
+                status, _, body = served.chat(question["text"], temperature=0, max_tokens=160, skillyard={**wish, "explain": True})
+                assert status == 200, body
+                return is_right(said(body), question["gold"]), [reply.get("vote") for reply in body["skillyard"]["replies"]]
+            answers = list(several.map(ask, questions))
+            right, calls = (sum(column) / len(answers) for column in zip(*((good, len(votes)) for good, votes in answers)))
+            differ = sum(len(set(votes)) > 1 for _, votes in answers)
+            print(f"{name}: {percent(right)} of {len(answers)} right, {calls:.2f} calls a question, {differ} panels disagreed")
+
+
 def resident_mib(pid):
     status = pathlib.Path(f"/proc/{pid}/status").read_text()
     return int(status.split("VmRSS:")[1].split()[0]) / 1024
+
+
+def judge_rows(pool, per_skill):
+    """The questions live, offline and over HTTP; memory."""
+    folder = pathlib.Path(tempfile.mkdtemp(prefix="skillyard-bench-"))
+    outcomes = folder / "outcomes.jsonl.gz"
+    print(service.run("expert", "probe", "--questions", FOLDER / "questions.jsonl.gz", "--out", outcomes, "--per-skill",
+                      per_skill, "--concurrency", 16, "--tokens", 160, "--data", folder, env={**os.environ, **ALONE}).stdout)
+    rows = read(outcomes)
+    picks = evaluate(folder, outcomes)
+    main_skills(rows)
+    with service.Service([], env=ALONE) as served:
+        for expert in pool:
+            served.chat("What is 347 + 588?", model=expert["name"], max_tokens=8)
+        over_http(served, rows, picks)
+        print(f"resident, all {len(pool)} experts loaded: {resident_mib(served.process.pid):.0f} MiB (bar 250)")
+
+
+def time_first_token(pool, rounds):
+    largest = max(pool, key=lambda expert: (FOLDER / expert["file"]).stat().st_size)["name"]
+    with service.Service([], env=ALONE) as served:
+        os.sched_setaffinity(served.process.pid, {0})
+        for thread in pathlib.Path(f"/proc/{served.process.pid}/task").iterdir():
+            os.sched_setaffinity(int(thread.name), {0})
+        took = first_token_ms(served, largest, "What is 347 + 588?", rounds)
+        print(f"first token of {largest}, warm, on one core: {took:.1f} ms (bar 100)")
 
 
 def main():
     wish = argparse.ArgumentParser()
     wish.add_argument("--smoke", action="store_true")
     wish.add_argument("--rows", type=int, default=0, help="of each skill; 0: all")
+    wish.add_argument("--only", choices=("rows", "outside", "tokens", "two", "panels"))
     args = wish.parse_args()
-    per_skill = args.rows or (2 if args.smoke else 100_000)
-    folder = pathlib.Path(tempfile.mkdtemp(prefix="skillyard-bench-"))
-    env = {**os.environ, **ALONE}
-    outcomes = folder / "outcomes.jsonl.gz"
-    print(service.run("expert", "probe", "--questions", FOLDER / "questions.jsonl.gz", "--out", outcomes, "--per-skill",
-                      per_skill, "--concurrency", 16, "--tokens", 160, "--data", folder, env=env).stdout)
-    rows = read(outcomes)
-    picks = evaluate(folder, outcomes)
-    main_skills(rows)
     pool = json.loads((FOLDER / "pool.json").read_text())["experts"]
-    largest = max(pool, key=lambda expert: (FOLDER / expert["file"]).stat().st_size)["name"]
-    with service.Service([], env=ALONE) as served:
-        os.sched_setaffinity(served.process.pid, {0})
-        for thread in pathlib.Path(f"/proc/{served.process.pid}/task").iterdir():
-            os.sched_setaffinity(int(thread.name), {0})
-        took = first_token_ms(served, largest, "What is 347 + 588?", 5 if args.smoke else 50)
-        print(f"first token of {largest}, warm, on one core: {took:.1f} ms (bar 100)")
-    with service.Service([], env=ALONE) as served:
-        for expert in pool:
-            served.chat("What is 347 + 588?", model=expert["name"], max_tokens=8)
-        over_http(served, rows, picks)
-        questions = read(FOLDER / "questions.jsonl.gz")
-        outside(served, questions[::20] if args.smoke else questions)
-        print(f"resident, all {len(pool)} experts loaded: {resident_mib(served.process.pid):.0f} MiB (bar 250)")
+    questions = read(FOLDER / "questions.jsonl.gz")
+    inside = [question for question in questions if question["domain"] != "outside"]
+    some = random.Random(5).sample(inside, 12 if args.smoke else 360)
+    if args.only in (None, "rows"):
+        judge_rows(pool, args.rows or (2 if args.smoke else 100_000))
+    if args.only in (None, "outside"):
+        with service.Service([], env=ALONE) as served:
+            outside(served, questions[::20] if args.smoke else questions)
+    if args.only in (None, "tokens"):
+        time_first_token(pool, 5 if args.smoke else 50)
+    if args.only in (None, "two"):
+        memory_for_two(some, len(some) // 6)
+    if args.only in (None, "panels"):
+        panels(some)
 
 
 if __name__ == "__main__":

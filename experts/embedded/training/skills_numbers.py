@@ -280,6 +280,12 @@ def compare(rng, number):
             max(a, b) if larger else min(a, b))
 
 
+kind("sequences", ["Of {a} and {b}, which is {word}?", "{a} or {b}: which one is {word}?",
+                   "Compare {a} and {b}: which is {word}?", "Pick the {word} number: {a}, {b}",
+                   "Name the {word} one of {a} and {b}.", "Here are {a} and {b}. Which is {word}?",
+                   "Which one is {word}: {a} or {b}?"], (), drill=True)(compare)
+
+
 @kind("tracing", ["x = {a}\ny = x + {b}\nx = y * {c}\nWhat is x?", "x = {a}\ny = x + {b}\nx = y * {c}\nprint(x)",
                   "x = {a}; y = x + {b}; x = y * {c}. What is x?",
                   "Set x to {a}. Set y to x + {b}. Set x to y * {c}. What is x?",

@@ -22,13 +22,15 @@ HELD_WRAPPERS = ("Hello, please answer this question: {q}", "Can you answer this
 
 @dataclass(frozen=True)
 class Kind:
-    """One sort of question. `make(rng, number)` returns (slots of the phrasings, working, answer)."""
+    """One sort of question. `make(rng, number)` returns (slots of the phrasings, working, answer). A drill is
+    practice only: more phrasings or longer numbers than a skill's questions have."""
     skill: str
     name: str
     train: tuple
     held: tuple
     ranged: bool
     cased: bool
+    drill: bool
     make: object
 
 
@@ -46,10 +48,10 @@ class Example:
 KINDS = []
 
 
-def kind(skill, train, held, ranged=True, cased=False):
+def kind(skill, train, held, ranged=True, cased=False, drill=False):
     """Registers a generator. `cased`: its words must keep their case (strings, names of letters)."""
     def register(make):
-        KINDS.append(Kind(skill, make.__name__, tuple(train), tuple(held), ranged, cased, make))
+        KINDS.append(Kind(skill, make.__name__, tuple(train), tuple(held), ranged, cased, drill, make))
         return make
     return register
 
@@ -106,11 +108,11 @@ def skills():
 class Mixture:
     """An endless seeded stream of training examples: skill by weight, then a kind of it evenly."""
 
-    def __init__(self, weights, seed):
+    def __init__(self, weights, seed, drills=False):
         self._rng = random.Random(seed)
         self._skills = sorted(weights)
         self._weights = [weights[s] for s in self._skills]
-        self._kinds = {s: [k for k in KINDS if k.skill == s] for s in self._skills}
+        self._kinds = {s: [k for k in KINDS if k.skill == s and (drills or not k.drill)] for s in self._skills}
 
     def __iter__(self):
         return self
@@ -126,7 +128,7 @@ def evaluation(per_skill, seed):
     rng = random.Random(seed)
     seen = set()
     for skill in skills():
-        own = [k for k in KINDS if k.skill == skill]
+        own = [k for k in KINDS if k.skill == skill and not k.drill]
         made = 0
         while made < per_skill:
             chosen = own[made % len(own)]

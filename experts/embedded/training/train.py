@@ -175,7 +175,7 @@ def train(name, steps=None):
         network.load_state_dict(state["network"])
         optimizer.load_state_dict(state["optimizer"])
         first, spent = state["step"], state["spent"]
-    packer = Packer(tokenizer, tasks.Mixture(recipe.weights, recipe.seed * 1000 + first))
+    packer = Packer(tokenizer, tasks.Mixture(recipe.weights, recipe.seed * 1000 + first, drills=True))
     own = [e for e in tasks.evaluation(16, CHECK_SEED) if recipe.weights.get(e.skill, 0) > 0]
     curve = open(RUNS / f"{name}.csv", "a" if first else "w")
     began, saved, losses = time.process_time(), time.time(), []
