@@ -43,6 +43,7 @@ Ballot::Ballot(Counting counting, std::uint32_t choices, std::vector<double> com
   // Early on there are as many groups as seats at most; no vote moves them again.
   groups_.reserve(competence_.size());
   merged_.reserve(competence_.size());
+  rest_.reserve(competence_.size());
   decided_ = competence_.empty();
 }
 
@@ -86,17 +87,20 @@ const Ballot::Group* Ballot::leader() const {
 }
 
 /// Whether the leader stays ahead even if every waiting seat votes for one and the same other
-/// answer.
+/// answer, as far as their weight counts.
 bool Ballot::unassailable(const Group& first) {
+  if (waiting_.empty()) return true;
   double prior = 0;  // of the likeliest answer that nobody gave
   for (const Prior& one : priors_) prior = std::max(prior, one.log_odds);
-  if (!waiting_.empty() && support_of(waiting_) + prior >= first.support) return false;
+  rest_ = waiting_;
+  for (double& weight : rest_) weight *= rules_.rest_counts;
+  if (support_of(rest_) + prior >= first.support) return false;
   for (const Group& group : groups_) {
     if (&group == &first) continue;
-    merged_.resize(group.weights.size() + waiting_.size());
-    std::merge(group.weights.begin(), group.weights.end(), waiting_.begin(), waiting_.end(),
+    merged_.resize(group.weights.size() + rest_.size());
+    std::merge(group.weights.begin(), group.weights.end(), rest_.begin(), rest_.end(),
                merged_.begin(), std::greater<>());
-    if (!waiting_.empty() && support_of(merged_) + group.prior >= first.support) return false;
+    if (support_of(merged_) + group.prior >= first.support) return false;
   }
   return true;
 }

@@ -95,8 +95,8 @@ class Ballot {
   std::vector<bool> voted_;
   std::vector<double> waiting_;  // weights of the seats that have not voted, falling
   std::vector<Group> groups_;
-  std::vector<Prior> priors_;   // of answers that nobody has given yet
-  std::vector<double> merged_;  // scratch
+  std::vector<Prior> priors_;          // of answers that nobody has given yet
+  std::vector<double> rest_, merged_;  // scratch
   std::uint32_t unread_ = 0;
   bool decided_ = false;
 };

@@ -21,6 +21,8 @@ struct ReadLimits {
 struct BallotRules {
   double correlation = 0.4;       // mean phi of the experts' outcomes; 0: independent
   double decide_at = 0.97;        // posterior at which the rest is not waited for; above 1: never
+  double rest_counts = 1;         // share of the waiting weight that the leader must stand
+                                  // against; below 1: the rest will not all say the same
   std::uint32_t replies_min = 1;  // readable votes before the posterior may decide
   double weight_min = -1;         // of one expert's log-odds
   double weight_max = 4;

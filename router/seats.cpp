@@ -61,9 +61,11 @@ double weigh_choice(const Panels& panels, const ChoiceTraits& traits) {
 }
 
 aggregator::BallotRules rules_of(double decide_at) {
+  constexpr double kRestCounts = 0.85;
   aggregator::BallotRules rules;
   rules.correlation = 0;
   rules.decide_at = decide_at;
+  if (decide_at <= 1) rules.rest_counts = kRestCounts;
   rules.weight_max = 8;
   return rules;
 }

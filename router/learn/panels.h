@@ -32,7 +32,7 @@ struct PanelSettings {
   double penalty_trait = 2;   // of what an option's wording says
   int newton_steps = 8;
   int gradient_steps = 25;         // conjugate ones, per Newton step
-  double accuracy_given = 5e-4;    // that stopping early may cost at most
+  double accuracy_given = 2e-3;    // that stopping early may cost at most
   double gain_min = 0.002;         // a panel must be able to gain that much on a skill
   std::size_t cell_rows_min = 50;  // of a skill, before it may rule panels out
 };

@@ -193,6 +193,25 @@ std::uint32_t fewest(const Ballot& ballot, const std::vector<std::uint32_t>& wai
   return static_cast<std::uint32_t>(waiting.size());
 }
 
+TEST(Ballot, MayTakeItThatTheRestWillNotAllSayTheSame) {
+  BallotRules rules;
+  rules.correlation = 0;
+  rules.decide_at = 2;
+  const std::vector<double> four(4, 0.8);
+  for (const double counts : {1.0, 0.85}) {
+    rules.rest_counts = counts;
+    Ballot ballot(Counting::weighted, 4, four, rules);
+    ballot.add(0, "A");
+    EXPECT_FALSE(ballot.decided());
+    EXPECT_EQ(ballot.add(1, "A"), counts < 1) << "two against two that might both say B";
+    Ballot split(Counting::weighted, 4, four, rules);
+    split.add(0, "A");
+    split.add(1, "B");
+    EXPECT_FALSE(split.decided());
+    EXPECT_TRUE(split.add(2, "A") == (counts < 1)) << "one ahead of the last one";
+  }
+}
+
 TEST(Ballot, KnowsHowManyVotesCouldDecideIt) {
   std::mt19937_64 engine(8);
   const auto real = [&] { return static_cast<double>(engine() >> 11) * 0x1p-53; };
