@@ -2,7 +2,7 @@
 """Administrators change the pool while it serves: is anything lost, misrouted or slower?
 
 Mixed traffic, streamed and not, at a steady rate: in peace, then beside changes that are only validated, then with changes
-drawn at random (experts added, edited, switched, removed; pools edited; policies promoted; versions rolled back). Checks that
+drawn at random (experts added, edited, ramped, switched, removed; pools edited; policies promoted; versions rolled back). Checks that
 every request is answered whole by an expert that was in the pool while it was decided, and that the log says so. Prints p99
 of the three runs: the second says what asking for changes costs on this machine, the third what changing costs.
 
@@ -152,11 +152,12 @@ class Admin:
 
     def note(self, since):
         listed = {kind: self.served.admin("GET", f"/admin/{kind}")[2]["data"] for kind in ("experts", "pools")}
-        enabled = {row["name"] for row in listed["experts"] if row["document"].get("enabled", True)}
+        asked = lambda document: document.get("enabled", True) and document.get("stage", "active") in ("active", "ramp")
+        enabled = {row["name"] for row in listed["experts"] if asked(row["document"])}
         members = {"skillyard/auto": enabled, ANCHOR: {ANCHOR}}
         for row in listed["pools"]:
             members["skillyard/" + row["name"]] = enabled & set(row["document"]["experts"])
-        running = int(self.served.admin("GET", "/admin/policies")[2]["running"], 16)
+        running = self.served.admin("GET", "/admin/policies")[2]["running"]
         self.states.append((since, time.time(), members, running))
 
     def change(self, validate=False):
@@ -166,6 +167,8 @@ class Admin:
         kind, *request = draw.choice([
             ("add or edit", "PUT", f"/admin/experts/{name}", document),
             ("edit", "PATCH", f"/admin/experts/{name}", {"concurrency_max": draw.randint(10, 50)}),
+            ("ramp", "PATCH", f"/admin/experts/{name}", {"stage": "ramp", "share": round(draw.uniform(0.1, 0.9), 2)}),
+            ("stage", "PATCH", f"/admin/experts/{name}", {"stage": draw.choice(["shadow", "active", "draining"]), "share": None}),
             ("disable", "POST", f"/admin/experts/{name}/disable", {}),
             ("enable", "POST", f"/admin/experts/{name}/enable", {}),
             ("remove", "DELETE", f"/admin/experts/{name}", None),
@@ -203,10 +206,10 @@ def check_log(served, admin, traffic):
             faults.append(f"{decision}: served by {expert}, logged {row.get('expert')}")
             continue
         rules = admin.in_force(row["unix_us"] / 1e6)
-        policies = {running for _, running in rules} | ({0} if model == ANCHOR else set())
+        policies = {running for _, running in rules} | ({"0" * 16} if model == ANCHOR else set())
         if not any(expert in members.get(model, ()) for members, _ in rules):
             faults.append(f"{decision}: {expert} was not in {model}")
-        if row["policy_version"] % 2**64 not in policies:
+        if row["policy_version"] not in policies:
             faults.append(f"{decision}: policy {row['policy_version']} was not in force, {policies}")
     return faults
 

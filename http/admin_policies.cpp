@@ -11,6 +11,7 @@
 #include "http/workers.h"
 #include "router/learn/policy_map.h"
 #include "router/policy.h"
+#include "router/version_text.h"
 
 namespace http {
 
@@ -68,7 +69,7 @@ Json profiles_of(const router::Policy& policy, const std::set<std::string>& pool
     return Json{std::max(0.0, rate[at] - half), std::min(1.0, rate[at] + half)};
   };
   return {{"object", "skillyard.profiles"},
-          {"policy", hex_of(policy.version)},
+          {"policy", router::version_text(policy.version)},
           {"declared", policy.declared},
           {"skills", map.skills},
           {"traffic", map.problem.share},
@@ -95,7 +96,7 @@ Json frontier_of(const router::Policy& policy, const std::set<std::string>& pool
   Json frontier =
       Json::parse(router::to_json(router::find_frontier(policy, options, "spend", points_max)));
   frontier["object"] = "skillyard.frontier";
-  frontier["policy"] = hex_of(policy.version);
+  frontier["policy"] = router::version_text(policy.version);
   return frontier;
 }
 
@@ -153,14 +154,14 @@ asio::awaitable<void> list_policies(Session& session) {
   const auto running = session.thread().doors().policy_version();
   Json list = Json::array();
   for (const auto& row : rows) {
-    list.push_back({{"version", hex_of(row.version)},
+    list.push_back({{"version", router::version_text(row.version)},
                     {"running", row.version == running},
                     {"created_us", row.created_us},
                     {"sha256", row.sha256},
                     {"note", row.note}});
   }
   reply_json(session, {{"object", "list"},
-                       {"running", hex_of(running)},
+                       {"running", router::version_text(running)},
                        {"data", std::move(list)},
                        {"has_more", false}});
 }
@@ -178,7 +179,7 @@ void upload_policy(Session& session) {
   for (const auto& expert : policy->experts) experts.push_back(expert.name);
   reply_json(session,
              {{"object", "skillyard.policy"},
-              {"version", hex_of(policy->version)},
+              {"version", router::version_text(policy->version)},
               {"experts", std::move(experts)},
               {"skills", policy->skills}},
              201);

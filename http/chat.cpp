@@ -5,6 +5,7 @@
 #include "http/model_name.h"
 #include "http/net_thread.h"
 #include "http/sse.h"
+#include "router/version_text.h"
 
 namespace http {
 
@@ -42,7 +43,7 @@ void add_decision_fields(Session& session, const router::Query& query) {
   Response& response = session.response();
   response.add("x-skillyard-decision", query.id);
   if (query.expert.empty()) {
-    response.add("x-skillyard-policy", std::to_string(session.thread().doors().policy_version()));
+    response.add("x-skillyard-policy", router::version_text(session.thread().doors().policy_version()));
   }
 }
 

@@ -9,6 +9,7 @@
 #include "http/route_json.h"
 #include "http/routes.h"
 #include "router/gate_record.h"
+#include "router/version_text.h"
 
 namespace http {
 
@@ -80,7 +81,7 @@ Json json_of(const store::Stored& stored) {
                {"reason", row.reason},
                {"abstained", row.abstained},
                {"propensity", row.propensity},
-               {"policy_version", row.policy_version},
+               {"policy_version", router::version_text(row.policy_version)},
                {"query_hash", std::to_string(row.query_hash)},
                {"text", row.text.empty() ? Json() : Json(row.text)},
                {"stream", row.stream},

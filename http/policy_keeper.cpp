@@ -1,6 +1,7 @@
 #include "http/policy_keeper.h"
 
 #include <openssl/sha.h>
+#include <spdlog/spdlog.h>
 
 #include <chrono>
 
@@ -8,6 +9,7 @@
 #include "http/admin_doors.h"
 #include "http/net_thread.h"
 #include "http/records.h"
+#include "router/version_text.h"
 
 namespace http {
 
@@ -39,12 +41,6 @@ std::string sha256_of(std::string_view bytes) {
 
 }  // namespace
 
-std::string hex_of(std::uint64_t version) {
-  char text[20];
-  std::snprintf(text, sizeof text, "%016llx", static_cast<unsigned long long>(version));
-  return text;
-}
-
 PolicyKeeper::PolicyKeeper(Session& session, std::string note)
     : doors_(*session.thread().doors().admin),
       journal_(session.thread().doors().records->journal()),
@@ -58,7 +54,7 @@ fs::path PolicyKeeper::file_of(const std::string& version) const {
 std::string PolicyKeeper::keep(const router::Policy& policy) const {
   router::Policy copy = policy;
   const std::string bytes = router::encode_policy(copy);
-  const std::string version = hex_of(copy.version);
+  const std::string version = router::version_text(copy.version);
   const fs::path path = file_of(version);
   fs::create_directories(path.parent_path());
   router::save_policy(copy, path.string());
@@ -86,6 +82,9 @@ Json PolicyKeeper::promote(const std::string& version) const {
   edit.comment = note_;
   edit.unix_us = unix_now_us();
   const Edited edited = doors_.edit(edit);
+  if (edited.verdict == Edited::Verdict::applied)
+    spdlog::info("version {} by {}: promote policy {} of {}", edited.version, author_, version,
+                 note_);
   const bool good =
       edited.verdict == Edited::Verdict::applied || edited.verdict == Edited::Verdict::unchanged;
   return good ? Json{{"version", edited.version}} : Json{{"faults", edited.faults}};

@@ -17,9 +17,6 @@ namespace http {
 class Session;
 struct AdminDoors;
 
-/// A policy's version as it stands in addresses: 16 hex digits.
-std::string hex_of(std::uint64_t version);
-
 class PolicyKeeper {
  public:
   /// `note` is kept with the policies and with the version that promotes one. Everything that the

@@ -2,6 +2,8 @@
 
 #include <nlohmann/json.hpp>
 
+#include "router/version_text.h"
+
 namespace http {
 
 namespace {
@@ -49,7 +51,7 @@ Json json_of(const router::LoggedRoute& logged) {
           {"gain_lo", route.gain_lo},
           {"general", route.general},
           {"propensity", route.propensity},
-          {"policy_version", route.policy_version},
+          {"policy_version", router::version_text(route.policy_version)},
           {"features_hash", std::to_string(route.features_hash)},
           {"skills", std::move(skills)},
           {"candidates", std::move(candidates)}};

@@ -12,6 +12,7 @@
 #include "router/decision.h"
 #include "router/guard.h"
 #include "router/learn/log_rows.h"
+#include "router/version_text.h"
 
 namespace router {
 namespace {
@@ -193,7 +194,7 @@ std::string to_json(const LogValueReport& report) {
   using Json = nlohmann::ordered_json;
   const LogValue& value = report.value;
   const auto interval = [](const Interval& of) { return Json{of.mean, of.lo, of.hi}; };
-  const Json out = {{"policy_version", std::to_string(report.policy_version)},
+  const Json out = {{"policy_version", version_text(report.policy_version)},
                     {"decisions", report.decisions},
                     {"ungraded", report.ungraded},
                     {"without_text", report.without_text},

@@ -8,6 +8,7 @@
 #include <stdexcept>
 
 #include "router/learn/loads.h"
+#include "router/version_text.h"
 
 namespace router {
 namespace {
@@ -84,7 +85,7 @@ std::string to_json(const EvaluateReport& report) {
   Json out;
   out["rows"] = report.rows;
   out["source"] = report.source;
-  out["policy_version"] = std::to_string(report.policy_version);
+  out["policy_version"] = version_text(report.policy_version);
   out["seed"] = report.seed;
   for (const PolicyRow& row : report.policies) out["policies"][row.name] = row_json(row);
   if (!out["policies"].contains("cheapest")) {
@@ -170,8 +171,8 @@ void print(const TrainReport& report, std::ostream& out) {
         << percent(alarm.score, 1) << " of " << alarm.outcomes << " where guessing gives "
         << percent(alarm.chance, 1) << "; check how these were graded\n";
   }
-  out << "policy " << std::hex << report.policy_version << std::dec << ", "
-      << report.policy_bytes / 1024 << " KiB, " << std::setprecision(1) << report.seconds << " s\n";
+  out << "policy " << version_text(report.policy_version) << ", " << report.policy_bytes / 1024
+      << " KiB, " << std::setprecision(1) << report.seconds << " s\n";
 }
 
 std::string to_csv(const EvaluateReport& report) {

@@ -4,6 +4,7 @@
 
 #include "router/learn/figures.h"
 #include "router/learn/report.h"
+#include "router/version_text.h"
 
 namespace router {
 namespace {
@@ -90,7 +91,7 @@ void write_head(const EvaluateReport& report, std::ostream& out) {
   const PolicyRow& mine = report.policies.front();
   out << kHead << "<h1>Routing report</h1>\n<p class=\"soft\">" << escape_html(report.source)
       << ": " << report.rows << " judged rows, " << report.experts.size() << " experts, "
-      << report.skills.size() << " skills; policy " << std::hex << report.policy_version << std::dec
+      << report.skills.size() << " skills; policy " << version_text(report.policy_version)
       << ", seed " << report.seed << "</p>\n";
   if (report.rows_overlapping > 0)
     out << "<p class=\"warn\">" << report.rows_overlapping

@@ -45,7 +45,7 @@ TEST(Chat, streams_events_and_ends_with_done) {
     EXPECT_EQ(reply.status, 200);
     EXPECT_EQ(reply.fields.at("content-type"), "text/event-stream");
     EXPECT_EQ(reply.fields.at("x-skillyard-expert"), "alpha");
-    EXPECT_EQ(reply.fields.at("x-skillyard-policy"), "42");
+    EXPECT_EQ(reply.fields.at("x-skillyard-policy"), "000000000000002a");
     EXPECT_TRUE(client.whole());
     const auto events = events_of(reply.body);
     ASSERT_EQ(events.size(), 4u);

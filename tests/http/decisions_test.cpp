@@ -95,7 +95,7 @@ TEST(Decisions, are_explained) {
   EXPECT_EQ(json["object"], "skillyard.explanation");
   EXPECT_EQ(json["id"], "dec_1");
   EXPECT_EQ(json["route"]["reason"], "guarded");
-  EXPECT_EQ(json["route"]["policy_version"], 7);
+  EXPECT_EQ(json["route"]["policy_version"], "0000000000000007");
   EXPECT_EQ(json["explanation"]["chosen"], "alpha");
   EXPECT_EQ(json["explanation"]["quality"], 0.25);
   EXPECT_EQ(json["explanation"]["text_known"], false);
