@@ -111,6 +111,20 @@ class Wish : public WishReader {
 
 }  // namespace
 
+void keep_outcomes(const AdminDoors& doors, const std::string& name, std::string_view bytes) {
+  const fs::path path = fs::path(doors.outcomes_dir) / name;
+  fs::create_directories(path.parent_path());
+  const fs::path part = path.parent_path() / ("." + name + ".part");
+  std::ofstream out(part, std::ios::binary);
+  out << bytes;
+  out.close();
+  if (!out) {
+    fs::remove(part);
+    throw std::runtime_error("cannot write " + path.string() + ": is the disk full?");
+  }
+  fs::rename(part, path);
+}
+
 void list_outcomes(Session& session) {
   Json list = Json::array();
   std::error_code error;
@@ -127,17 +141,7 @@ void put_outcomes(Session& session) {
     return reply_problem(session, Fault::bad_value,
                          "a file's name has letters, digits, `.`, `_` and `-`, at most 100",
                          "name");
-  const fs::path path = fs::path(doors_of(session).outcomes_dir) / name;
-  fs::create_directories(path.parent_path());
-  const fs::path part = path.parent_path() / ("." + name + ".part");
-  std::ofstream out(part, std::ios::binary);
-  out << session.request().body;
-  out.close();
-  if (!out) {
-    fs::remove(part);
-    throw std::runtime_error("cannot write " + path.string() + ": is the disk full?");
-  }
-  fs::rename(part, path);
+  keep_outcomes(doors_of(session), name, session.request().body);
   reply_json(
       session,
       {{"object", "skillyard.outcomes"}, {"name", name}, {"bytes", session.request().body.size()}},

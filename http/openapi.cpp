@@ -70,8 +70,73 @@ std::string plain_path(std::string_view pattern, std::string& variable) {
   return path.substr(0, open + 1) + variable + path.substr(close);
 }
 
-/// The kind of resource whose document a route takes; empty: none.
-std::string kind_of(const Endpoint& endpoint) {
+/// What a route takes that is no resource: every key of its body with its default. Who reads one
+/// lists its keys in the sentence about an unknown one; `admin_test.py` holds the two together.
+struct Order {
+  std::string_view pattern, schema;
+  Json shape;
+};
+
+const std::vector<Order>& orders() {
+  const Json names = Json::array({""});
+  static const std::vector<Order> all = {
+      {"/admin/experts/{name...}/probe",
+       "probe",
+       {{"questions", names},
+        {"outcomes", names},
+        {"skills", names},
+        {"per_skill", 20},
+        {"calls", 0},
+        {"seed", 0},
+        {"tokens", 1024},
+        {"concurrency", 4},
+        {"max_cost_usd", 0.0},
+        {"promote", false}}},
+      {"/admin/policies/train",
+       "train",
+       {{"outcomes", names},
+        {"experts", names},
+        {"share", 0.8},
+        {"seed", 0},
+        {"limit", 0},
+        {"promote", false}}},
+      {"/admin/policies/learn", "learn", {{"outcomes", names}, {"promote", false}}},
+      {"/eval/runs",
+       "eval_run",
+       {{"outcomes", names},
+        {"policy", "running"},
+        {"experts", names},
+        {"exclude_domain", ""},
+        {"strong", ""},
+        {"weak", ""},
+        {"share", 0.0},
+        {"part", "all"},
+        {"seed", 0},
+        {"quality", 1.0},
+        {"k", 1},
+        {"aggregate", false},
+        {"baselines", false},
+        {"allow_overlap", false},
+        {"gate", ""}}},
+      {"/admin/keys",
+       "key",
+       {{"role", "client"},
+        {"name", ""},
+        {"models", names},
+        {"collections", names},
+        {"requests_per_minute", 0},
+        {"tokens_per_minute", 0},
+        {"usd_per_day", 0.0},
+        {"usd_per_month", 0.0},
+        {"expires_in_s", 0}}}};
+  return all;
+}
+
+/// The schema of a route's body; empty: none.
+std::string schema_of(const Endpoint& endpoint) {
+  for (const auto& order : orders())
+    if (endpoint.method == Method::post && endpoint.pattern == order.pattern)
+      return std::string(order.schema);
   const bool takes = endpoint.method == Method::put || endpoint.method == Method::patch;
   if (!takes || endpoint.takes == Body::bytes) return "";
   const auto rest = endpoint.pattern.substr(std::string_view("/admin/").size());
@@ -105,7 +170,8 @@ Json parameters_of(const Endpoint& endpoint, const std::string& variable) {
   }
   if (endpoint.pattern.starts_with("/admin/keys/") && endpoint.method == Method::delete_)
     add("force", "1: even if it is the last key of an administrator");
-  if (endpoint.pattern.ends_with("/probe")) add("dry_run", "1: say what it would cost, ask nobody");
+  if (endpoint.pattern.ends_with("/probe"))
+    add("dry_run", "1: say how many calls it takes and what they cost, ask nobody");
   if (endpoint.pattern == "/admin/knowledge/{name}" && endpoint.method != Method::get)
     add("source", "of the document");
   if (endpoint.pattern == "/admin/knowledge/{name}" && endpoint.method == Method::put)
@@ -114,8 +180,8 @@ Json parameters_of(const Endpoint& endpoint, const std::string& variable) {
 }
 
 Json body_of(const Endpoint& endpoint) {
-  const auto kind = kind_of(endpoint);
-  const Json schema = kind.empty() ? Json::object() : ref(kind);
+  const auto name = schema_of(endpoint);
+  const Json schema = name.empty() ? Json::object() : ref(name);
   Json content = Json::object();
   if (endpoint.takes == Body::bytes) {
     content["application/octet-stream"] = Json::object();
@@ -166,6 +232,7 @@ Json openapi_document(const Json& shapes) {
   }
   Json schemas = {{"error", error_schema()}};
   for (const auto& [kind, shape] : shapes.items()) schemas[kind] = schema_of(shape);
+  for (const auto& order : orders()) schemas[std::string(order.schema)] = schema_of(order.shape);
   const Json key = {{"type", "http"}, {"scheme", "bearer"}};
   return {{"openapi", "3.1.0"},
           {"info", {{"title", "Skillyard"}, {"version", "1"}}},

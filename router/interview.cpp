@@ -53,15 +53,21 @@ class Interviewer {
           report_.experts[ask.expert],
           question_call(task_.questions[ask.question].text, task_.tokens_max, task_.call_ms_max)};
     };
-    calls_.run(task_.concurrency_max, next,
-               [this](std::size_t number, const experts::Reply& reply) {
-                 take(asks_[number], reply);
-                 ++done_;
-                 if (go_on_ && !go_on_(done_, plan_.calls())) report_.stopped = true;
-               });
+    const auto took = [this](std::size_t number, const experts::Reply& reply) {
+      take(asks_[number], reply);
+      ++done_;
+      look_around();
+    };
+    calls_.run(task_.concurrency_max, next, took, [this] { return look_around(); });
     // In the order of the plan, whoever was faster.
     for (const auto& [ask, score] : scores_) plan_.add(ask, score);
     scores_.clear();
+  }
+
+  /// False: it was given up.
+  bool look_around() {
+    if (!given_up_ && go_on_ && !go_on_(done_, plan_.calls())) given_up_ = report_.stopped = true;
+    return !given_up_;
   }
 
   bool may_go_on() {
@@ -73,6 +79,7 @@ class Interviewer {
 
   void take(const InterviewPlan::Ask& ask, const experts::Reply& reply) {
     report_.cost_microusd += reply.cost_microusd;
+    if (given_up_ && reply.outcome == experts::Outcome::cancelled) return;
     if (reply.outcome != experts::Outcome::ok) {
       ++report_.failed[ask.expert];
       std::string& why = report_.errors[ask.expert];
@@ -101,6 +108,7 @@ class Interviewer {
   std::vector<InterviewPlan::Ask> asks_;  // of this round
   std::vector<std::pair<InterviewPlan::Ask, float>> scores_;
   std::size_t next_ = 0, done_ = 0;
+  bool given_up_ = false;  // go_on_ said so
 };
 
 }  // namespace

@@ -54,8 +54,8 @@ struct InterviewReport {
 /// Throws std::runtime_error as InterviewPlan does, and for an expert that the roster lacks.
 InterviewQuote quote(const InterviewTask& task, const experts::Roster& roster);
 
-/// Called after every call with how many are done, of how many; false: no further one is begun.
-/// Must not throw.
+/// Called after every call, and now and then while calls run, with how many are done, of how many;
+/// false: no further one is begun, and those that run are cancelled. Must not throw.
 using GoOn = std::function<bool(std::size_t done, std::size_t calls)>;
 
 /// Blocks until all calls have ended; runs a loop of its own. What an expert does wrong is in the

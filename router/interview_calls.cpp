@@ -1,13 +1,22 @@
 #include "router/interview_calls.h"
 
+#include <boost/asio/bind_cancellation_slot.hpp>
+#include <boost/asio/cancellation_signal.hpp>
 #include <boost/asio/co_spawn.hpp>
 #include <chrono>
 #include <nlohmann/json.hpp>
 #include <utility>
+#include <vector>
 
 namespace router {
 
 namespace asio = boost::asio;
+
+namespace {
+
+constexpr std::chrono::milliseconds kLookEvery{200};  // whether the calls are still wanted
+
+}  // namespace
 
 experts::Call question_call(const std::string& text, int tokens_max, int call_ms_max,
                             std::optional<double> temperature) {
@@ -28,19 +37,26 @@ experts::Call question_call(const std::string& text, int tokens_max, int call_ms
 }
 
 void InterviewCalls::run(int concurrency_max, std::function<std::optional<One>()> next,
-                         std::function<void(std::size_t, const experts::Reply&)> take) {
+                         std::function<void(std::size_t, const experts::Reply&)> take,
+                         const std::function<bool()>& wanted) {
   next_ = std::move(next);
   take_ = std::move(take);
   begun_ = 0;
   running_ = concurrency_max;
-  for (int i = 0; i < concurrency_max; ++i) {
-    asio::co_spawn(loop_, ask_one_by_one(), [this](const std::exception_ptr& fault) {
+  std::vector<asio::cancellation_signal> stops(static_cast<std::size_t>(concurrency_max));
+  for (auto& stop : stops) {
+    const auto ended = [this](const std::exception_ptr& fault) {
       if (fault) std::rethrow_exception(fault);
       if (--running_ == 0) loop_.stop();  // the Pool keeps a timer
-    });
+    };
+    asio::co_spawn(loop_, ask_one_by_one(), asio::bind_cancellation_slot(stop.slot(), ended));
   }
-  loop_.restart();
-  loop_.run();
+  while (running_ > 0) {
+    loop_.restart();
+    loop_.run_for(kLookEvery);
+    if (!wanted || wanted()) continue;
+    for (auto& stop : stops) stop.emit(asio::cancellation_type::terminal);
+  }
 }
 
 asio::awaitable<void> InterviewCalls::ask_one_by_one() {

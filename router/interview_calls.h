@@ -34,9 +34,11 @@ class InterviewCalls {
       : pool_(loop_, doors.board, {}, doors.maker, doors.wrapper) {}
 
   /// Blocks until all have ended. `next` is asked whenever one may begin, until it has none; `take`
-  /// gets its reply, with its number from 0. Both on the calling thread; what they throw ends it.
+  /// gets its reply, with its number from 0. `wanted` is asked a few times a second: false, and the
+  /// calls that run are cancelled. All on the calling thread; what they throw ends it.
   void run(int concurrency_max, std::function<std::optional<One>()> next,
-           std::function<void(std::size_t, const experts::Reply&)> take);
+           std::function<void(std::size_t, const experts::Reply&)> take,
+           const std::function<bool()>& wanted = {});
 
  private:
   boost::asio::awaitable<void> ask_one_by_one();

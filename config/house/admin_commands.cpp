@@ -10,11 +10,13 @@
 #include <iterator>
 #include <memory>
 #include <nlohmann/json.hpp>
+#include <thread>
 
 #include "config/config.h"
 #include "config/layers.h"
 #include "experts/fetch.h"
 #include "http/keys.h"
+#include "router/learn/commands.h"
 #include "store/admin_book.h"
 
 namespace house {
@@ -23,6 +25,9 @@ namespace {
 
 using Json = nlohmann::json;
 using Row = std::vector<std::string>;
+
+constexpr std::chrono::milliseconds kLookEvery{300};  // how a job that is waited for is
+constexpr const char* kBytes = "application/octet-stream";
 
 /// What the commands share; lives as long as the parse.
 struct Desk {
@@ -251,6 +256,28 @@ void move_expert(Desk& desk) {
   change_at(desk, "PATCH", "/admin/experts/" + coded(desk.name), patch.dump());
 }
 
+/// What probes say of an expert, a row for each skill.
+void print_newcomer(const Json& report) {
+  const auto& asked = report["asked"];
+  if (!asked.is_null())
+    std::cout << asked["answered"] << " of " << asked["calls"] << " calls answered for "
+              << asked["cost_usd"] << " USD, kept as " << shown(asked["outcomes"]) << "\n";
+  const auto rate = [](double of, double error) {
+    char text[40];
+    std::snprintf(text, sizeof text, "%.1f%% +- %.1f", 100 * of, 100 * error);
+    return std::string(text);
+  };
+  std::vector<Row> rows = {{"SKILL", "RIGHT", "PROBES"}};
+  const auto& newcomer = report["newcomer"];
+  for (const auto& skill : newcomer["skills"])
+    rows.push_back({shown(skill["skill"]),
+                    rate(skill["rate"].get<double>(), skill["error"].get<double>()),
+                    std::to_string(std::lround(skill["outcomes"].get<double>()))});
+  rows.push_back(
+      {"(all)", rate(newcomer["mean"].get<double>(), newcomer["error"].get<double>()), ""});
+  print_table(rows);
+}
+
 void print_job(const Json& job) {
   std::cout << shown(job["id"]) << ": " << shown(job["status"]);
   if (job.contains("progress"))
@@ -260,6 +287,7 @@ void print_job(const Json& job) {
   std::cout << "\n";
   const Json report = job.value("report", Json());
   if (!report.contains("policy")) return;
+  if (report.contains("newcomer")) print_newcomer(report);
   std::cout << "policy " << shown(report["policy"])
             << (report["promoted"].is_null() ? ", not promoted: " : ", promoted: ")
             << shown(report["why"]) << "\n";
@@ -277,6 +305,38 @@ void print_jobs(const Json& list) {
 void start_job(Desk& desk, const char* path) {
   const Json wish = {{"outcomes", desk.outcomes}, {"promote", desk.promote}};
   print(desk, document_of(desk, ask(desk, "POST", path, wish.dump())), print_job);
+}
+
+bool is_under_way(const Json& job) {
+  return job.is_object() && (job["status"] == "queued" || job["status"] == "running");
+}
+
+/// Until it has ended; its last document.
+Json wait_for(Desk& desk, Json job) {
+  const auto path = "/admin/jobs/" + shown(job["id"]);
+  while (is_under_way(job)) {
+    if (job.contains("progress"))
+      router::show_progress(shown(job["progress"]["stage"]), job["progress"]["done"].get<double>());
+    std::this_thread::sleep_for(kLookEvery);
+    job = document_of(desk, ask(desk, "GET", path));
+  }
+  return job;
+}
+
+void print_quote(const Json& quote) {
+  std::cout << quote["calls"] << " calls, " << quote["skills"] << " skills: about "
+            << quote["cost_usd"] << " USD, at most " << quote["cost_usd_max"] << " USD\n"
+            << std::flush;
+}
+
+void add_pool(Desk& desk) {
+  Json document = {{"name", desk.name}, {"experts", desk.models}};
+  if (!desk.text.empty()) document["default"] = desk.text;
+  if (!desk.file.empty()) document = config::parse_text(read_input(desk.file), desk.file);
+  const auto path = "/admin/pools/" + coded(desk.name);
+  if (desk.replace) return change_at(desk, "PUT", path, document.dump());
+  print(desk, document_of(desk, ask(desk, "PUT", path + query_of(desk), document.dump())),
+        print_change);
 }
 
 Json wanted_key(const Desk& desk) {
@@ -402,6 +462,19 @@ void add_pool_commands(CLI::App& app, const DeskPtr& desk) {
       })
       ->add_option("name", desk->name)
       ->required();
+  auto* adding = add(*pool, desk, "add", "one more pool", add_pool);
+  adding->add_option("name", desk->name)->required();
+  adding->add_option("--member", desk->models, "an expert of it, several times; none: all");
+  adding->add_option("--default", desk->text, "the expert that answers where nothing is known");
+  adding->add_option("--file", desk->file,
+                     "its document instead, as in the configuration; - stdin");
+  adding->add_flag("--replace", desk->replace, "the one of this name");
+  add_change_options(adding, desk);
+  auto* removing = add(*pool, desk, "remove", "nobody can ask it by name any more", [](Desk& d) {
+    change_at(d, "DELETE", "/admin/pools/" + coded(d.name), "");
+  });
+  removing->add_option("name", desk->name)->required();
+  add_change_options(removing, desk);
 }
 
 void add_key_commands(CLI::App& app, const DeskPtr& desk) {
@@ -467,6 +540,31 @@ void add_job_commands(CLI::App& app, const DeskPtr& desk) {
 }
 
 }  // namespace
+
+int probe_by_service(const ServiceProbe& probe, const Json& wish) {
+  int status = 0;
+  Desk desk(status);
+  desk.url = probe.admin;
+  desk.json = probe.json;
+  const auto file = std::filesystem::path(probe.questions).filename().string();
+  const auto sent =
+      ask(desk, "PUT", "/eval/outcomes/" + coded(file), read_input(probe.questions), "", kBytes);
+  if (document_of(desk, sent).is_null()) return status;
+  Json body = wish;
+  body["questions"] = {file};
+  const auto path = "/admin/experts/" + coded(probe.expert) + "/probe";
+  const auto quote = document_of(desk, ask(desk, "POST", path + "?dry_run=1", body.dump()));
+  if (quote.is_null()) return status;
+  if (probe.dry_run || !probe.json) print(desk, quote, print_quote);
+  if (probe.dry_run) return status;
+  const auto job = document_of(desk, ask(desk, "POST", path, body.dump()));
+  if (job.is_null()) return status;
+  std::cerr << shown(job["id"]) << ": `skillyard job cancel " << shown(job["id"]) << "` stops it\n";
+  const auto ended = wait_for(desk, job);
+  print(desk, ended, print_job);
+  if (status == 0 && ended["status"] != "done") status = 1;
+  return status;
+}
 
 void add_admin_commands(CLI::App& app, int& status) {
   const auto desk = std::make_shared<Desk>(status);

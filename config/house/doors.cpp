@@ -1,6 +1,4 @@
 // What the edge asks of the house.
-#include <spdlog/spdlog.h>
-
 #include <algorithm>
 #include <boost/asio/ip/address.hpp>
 #include <cmath>
@@ -11,6 +9,7 @@
 #include "experts/cost.h"
 #include "experts/native_metrics.h"
 #include "http/room_metrics.h"
+#include "router/interview.h"
 #include "router/passage_search.h"
 #include "router/passages.h"
 
@@ -153,6 +152,22 @@ std::string reason_of(const router::Life& life, const experts::Standing& standin
                            : "";
 }
 
+/// Why clients are kept from an expert, as far as its calls say.
+std::string why_unwell(const experts::Standing& standing, experts::BreakerState breaker) {
+  if (breaker == experts::BreakerState::closed) return "it asked for a pause (429)";
+  std::uint64_t most = 0;
+  std::string_view mostly;
+  for (std::size_t i = 0; i < experts::kOutcomes; ++i) {
+    const auto outcome = static_cast<experts::Outcome>(i);
+    const auto count = standing.outcomes[i].load();
+    if (!experts::counts_as_failure(outcome) || count <= most) continue;
+    most = count;
+    mostly = name_of(outcome);
+  }
+  const std::string tail = most == 0 ? "" : ", mostly: " + std::string(mostly);
+  return "it failed too often" + tail;
+}
+
 /// Stage, health and load of an expert, all net threads together.
 Json status_of(const House& house, const std::string& name) {
   const auto roster = house.roster.current();
@@ -179,9 +194,7 @@ Json status_of(const House& house, const std::string& name) {
     if (count > 0) outcomes[std::string(name_of(static_cast<experts::Outcome>(i)))] = count;
   }
   const auto reason = healthy ? reason_of(life, standing, *policy, !known.is_null())
-                      : breaker == experts::BreakerState::closed
-                          ? std::string("it asked for a pause (429)")
-                          : std::string("it failed too often");
+                              : why_unwell(standing, breaker);
   return {{"state", name_of(life.stage)},
           {"share", life.stage == router::Stage::shadow ? 0 : life.share},
           {"healthy", healthy},
@@ -219,9 +232,19 @@ std::optional<Json> check_now(const House& house, const std::string& name) {
               {"error", checked.reply.error},      {"total_us", checked.reply.timings.total_us}};
 }
 
+/// Why a check went wrong, in words.
+std::string why_bad(const Json& checked) {
+  if (checked.contains("file")) return "its file is not there";
+  const auto outcome = checked.value("outcome", ""), error = checked.value("error", "");
+  return error.empty() ? outcome : outcome + ": " + error;
+}
+
 std::optional<Json> check(House& house, const std::string& name) {
   auto checked = check_now(house, name);
-  if (checked) house.checks.note(name, checked->at("good").get<bool>(), unix_now_us());
+  if (!checked) return checked;
+  Json how = {{"good", checked->at("good")}};
+  how["reason"] = checked->at("good").get<bool>() ? "" : why_bad(*checked);
+  house.checks.note(name, std::move(how), unix_now_us());
   return checked;
 }
 
@@ -241,9 +264,6 @@ http::Edited edit(House& house, const http::Edit& wish) {
   auto edited = house.ledger.edit(wish, wish.simulate ? &change : nullptr);
   if (change)
     edited.simulation = simulate(house, *change, wish.kind == "pools" ? wish.name : "auto");
-  if (edited.verdict == http::Edited::Verdict::applied)
-    spdlog::info("version {} by {}: {} {}/{}", edited.version, wish.author, name_of(wish.verb),
-                 wish.kind, wish.name);
   return edited;
 }
 
@@ -321,6 +341,14 @@ http::Doors make_admin_doors(House& house, boost::asio::io_context& loop) {
   admin.status = [&house](std::string_view name) { return status_of(house, std::string(name)); };
   admin.workers = &house.workers;
   admin.check = [&house](const std::string& name) { return check(house, name); };
+  admin.quote = [&house](const router::InterviewTask& task) {
+    return router::quote(task, *house.roster.current());
+  };
+  admin.interview = [&house](const router::InterviewTask& task, const router::GoOn& go_on) {
+    const router::InterviewDoors doors = {house.roster, experts::make_native_maker(house.models),
+                                          house.residents.wrapper()};
+    return router::interview(task, doors, go_on);
+  };
   admin.config = [&house] { return house.ledger.show(); };
   admin.shapes = [] { return config::shapes(); };
   admin.versions = [&house](std::int64_t before, int limit) {

@@ -11,6 +11,7 @@
 #include "experts/discover.h"
 #include "router/cards.h"
 #include "router/learn/gate_log.h"
+#include "router/version_text.h"
 
 namespace house {
 
@@ -90,8 +91,8 @@ void tell_names(const router::Policy& policy, const experts::Roster& roster) {
     if (std::none_of(policy.experts.begin(), policy.experts.end(), same))
       unknown += " " + entry.options.name;
   }
-  spdlog::info("policy {:016x}: {} experts, {} skills", policy.version, policy.experts.size(),
-               policy.skills.size());
+  spdlog::info("policy {}: {} experts, {} skills", router::version_text(policy.version),
+               policy.experts.size(), policy.skills.size());
   if (!missing.empty()) spdlog::warn("in the policy, not in the pool:{}", missing);
   if (!unknown.empty()) spdlog::warn("in the pool, not in the policy (not routed to):{}", unknown);
 }
@@ -109,19 +110,32 @@ router::RetrievalModel gate_of(const config::Config& config) {
   return fs::exists(usual) ? router::load_gate(usual.string()) : router::RetrievalModel{};
 }
 
-/// The text of a log line as a JSON string.
+/// The text of a log line as members of a JSON object: `message`, and before it `request_id` where
+/// the text begins with one in brackets (http/session.cpp).
 class JsonText : public spdlog::custom_flag_formatter {
  public:
   void format(const spdlog::details::log_msg& line, const std::tm&,
               spdlog::memory_buf_t& out) override {
-    const auto replace = nlohmann::json::error_handler_t::replace;
-    const nlohmann::json text = std::string(line.payload.data(), line.payload.size());
-    const std::string quoted = text.dump(-1, ' ', false, replace);
-    out.append(quoted.data(), quoted.data() + quoted.size());
+    std::string_view text(line.payload.data(), line.payload.size());
+    const auto end = text.find("] ");
+    if (text.starts_with('[') && end != std::string_view::npos) {
+      append(R"("request_id":)", text.substr(1, end - 1), out);
+      out.push_back(',');
+      text.remove_prefix(end + 2);
+    }
+    append(R"("message":)", text, out);
   }
 
   std::unique_ptr<custom_flag_formatter> clone() const override {
     return std::make_unique<JsonText>();
+  }
+
+ private:
+  static void append(std::string_view head, std::string_view text, spdlog::memory_buf_t& out) {
+    const auto replace = nlohmann::json::error_handler_t::replace;
+    const std::string quoted = nlohmann::json(text).dump(-1, ' ', false, replace);
+    out.append(head.data(), head.data() + head.size());
+    out.append(quoted.data(), quoted.data() + quoted.size());
   }
 };
 
@@ -129,7 +143,7 @@ void set_up_log(const std::string& level, const std::string& format) {
   if (format == "json") {
     auto lines = std::make_unique<spdlog::pattern_formatter>(spdlog::pattern_time_type::utc);
     lines->add_flag<JsonText>('*').set_pattern(
-        R"({"time":"%Y-%m-%dT%H:%M:%S.%fZ","level":"%l","message":%*})");
+        R"({"time":"%Y-%m-%dT%H:%M:%S.%fZ","level":"%l",%*})");
     spdlog::set_formatter(std::move(lines));
   } else {
     spdlog::set_pattern("%Y-%m-%dT%H:%M:%S.%e %^%l%$ %v");
@@ -185,7 +199,8 @@ House::House(Settled from)
       lookup(lookup_of(config),
              [](std::string_view sentence) { spdlog::warn("knowledge: {}", sentence); }),
       records(config.store.path, journal),
-      keys(book, config.admin.require_key, unix_now_us()) {
+      keys(book, config.admin.require_key, unix_now_us()),
+      checks(fs::path(config.data) / "checks.json") {
   tell_embedded(ledger);
   tell_names(*rules.current()->policy, *roster.current());
   const auto is_healthy = [this](std::string_view name) {

@@ -5,7 +5,6 @@
 #include <atomic>
 #include <boost/asio/io_context.hpp>
 #include <condition_variable>
-#include <map>
 #include <memory>
 #include <mutex>
 #include <stop_token>
@@ -13,6 +12,7 @@
 #include <thread>
 #include <vector>
 
+#include "config/house/checks.h"
 #include "config/layers.h"
 #include "config/ledger.h"
 #include "experts/native.h"
@@ -53,26 +53,6 @@ std::int64_t unix_now_us();
 /// Reads file and command line, sets the log's level (to `log_level` when that is not null), makes
 /// the folder of the database. Throws with every fault.
 Settled settle(const Args& args, const char* log_level = nullptr);
-
-/// How the last check of each expert went, since the start. Any thread.
-class Checks {
- public:
-  void note(const std::string& expert, bool good, std::int64_t unix_us) {
-    const std::lock_guard lock(mutex_);
-    last_[expert] = {{"good", good}, {"unix_us", unix_us}};
-  }
-
-  /// Null: it was not checked.
-  nlohmann::json last(const std::string& expert) const {
-    const std::lock_guard lock(mutex_);
-    const auto found = last_.find(expert);
-    return found == last_.end() ? nlohmann::json() : found->second;
-  }
-
- private:
-  mutable std::mutex mutex_;
-  std::map<std::string, nlohmann::json> last_;
-};
 
 /// Everything that net threads share, in the order of construction.
 class House {

@@ -7,7 +7,9 @@
 #include <iostream>
 #include <map>
 #include <memory>
+#include <nlohmann/json.hpp>
 
+#include "config/house/admin_commands.h"
 #include "router/interview.h"
 #include "router/learn/commands.h"
 #include "router/learn/report.h"
@@ -22,6 +24,8 @@ struct ProbeArgs {
   std::string questions, out, merge;
   double cost_usd_max = 0;
   bool dry_run = false;
+  ServiceProbe service;
+  bool promote = false;
 };
 
 /// Everybody, where nobody was named.
@@ -76,7 +80,27 @@ void print_report(const router::InterviewTask& task, const router::InterviewRepo
                 << " calls failed, the last one: " << report.errors[e] << "\n";
 }
 
-int probe(ProbeArgs& wish) {
+/// The running service asks, and its policy learns what came of it.
+int probe_there(const ProbeArgs& wish) {
+  const auto& task = wish.task;
+  if (task.options.experts.size() != 1)
+    throw std::runtime_error(
+        "name the expert that the running service shall probe; with --out FILE several are probed "
+        "here, without a service");
+  nlohmann::json body = {
+      {"per_skill", task.options.per_skill}, {"seed", task.options.seed},
+      {"tokens", task.tokens_max},           {"concurrency", task.concurrency_max},
+      {"max_cost_usd", wish.cost_usd_max},   {"promote", wish.promote}};
+  if (!task.options.skills.empty()) body["skills"] = task.options.skills;
+  if (task.options.calls_max > 0) body["calls"] = task.options.calls_max;
+  ServiceProbe service = wish.service;
+  service.expert = task.options.experts[0];
+  service.questions = wish.questions;
+  service.dry_run = wish.dry_run;
+  return probe_by_service(service, body);
+}
+
+int probe_here(ProbeArgs& wish) {
   auto& task = wish.task;
   const auto file = router::read_questions(wish.questions);
   if (file.without_gold > 0)
@@ -87,7 +111,6 @@ int probe(ProbeArgs& wish) {
   settle_experts(*house.roster.current(), task.options.experts);
   print_quote(router::quote(task, *house.roster.current()), task);
   if (wish.dry_run) return 0;
-  if (wish.out.empty()) throw std::runtime_error("--out FILE is where the outcomes go");
   const router::InterviewDoors doors = {house.roster, experts::make_native_maker(house.models),
                                         house.residents.wrapper()};
   const auto report = router::interview(task, doors, [](std::size_t done, std::size_t calls) {
@@ -125,16 +148,28 @@ void add_options(CLI::App& command, Args& args) {
 void add_probe_command(CLI::App& app, int& status) {
   const auto wish = std::make_shared<ProbeArgs>();
   auto* command = app.get_subcommand("expert")->add_subcommand(
-      "probe", "ask graded questions, without a service: an outcome file for `skillyard train`");
+      "probe",
+      "ask graded questions: the running service asks one expert and learns of it; with --out, "
+      "without a service, an outcome file for `skillyard train`");
   add_options(*command, wish->args);
   auto& task = wish->task;
-  command->add_option("experts", task.options.experts, "whom; nobody: all that are configured");
+  command->add_option("experts", task.options.experts,
+                      "whom; with --out nobody: all that are configured");
   command
       ->add_option("--questions", wish->questions,
                    "JSON Lines {id, text, domain, gold}, gzip allowed")
       ->required();
   command->add_option("--out", wish->out, "the outcome file; gzip where it ends in .gz");
-  command->add_option("--merge", wish->merge, "an outcome file whose rows go into it, too");
+  for (const char* here : {"--config", "--data", "--policy", "--expert", "--no-embedded"})
+    command->get_option(here)->needs("--out");
+  command->add_option("--merge", wish->merge, "an outcome file whose rows go into it, too")
+      ->needs("--out");
+  command
+      ->add_option("--admin", wish->service.admin,
+                   "of the running service [$SKILLYARD_ADMIN or http://127.0.0.1:8301]")
+      ->excludes("--out");
+  command->add_flag("--json", wish->service.json, "for scripts")->excludes("--out");
+  command->add_flag("--promote", wish->promote, "route by what it learned")->excludes("--out");
   command->add_option("--skills", task.options.skills, "only questions of these domains")
       ->delimiter(',');
   command->add_option("--per-skill", task.options.per_skill, "questions of each skill [20]")
@@ -148,7 +183,8 @@ void add_probe_command(CLI::App& app, int& status) {
       ->check(CLI::Range(1, 1'000'000));
   command->add_option("--max-cost-usd", wish->cost_usd_max, "begin no call beyond");
   command->add_flag("--dry-run", wish->dry_run, "tell calls and cost, ask nobody");
-  command->callback([wish, &status] { status = probe(*wish); });
+  command->callback(
+      [wish, &status] { status = wish->out.empty() ? probe_there(*wish) : probe_here(*wish); });
 }
 
 }  // namespace house

@@ -1,4 +1,5 @@
-// `skillyard expert probe`: graded questions to the configured experts, without a service.
+// `skillyard expert probe`: graded questions to an expert of a running service, or, without one, to
+// all experts that are configured.
 #pragma once
 
 #include <string>

@@ -221,11 +221,16 @@ Policy without(const Policy& policy, std::size_t expert) {
   return out;
 }
 
+/// Its place; the number of experts when the policy does not know it.
+std::uint32_t place_of(const Policy& policy, const std::string& name) {
+  const auto same = [&](const PolicyExpert& expert) { return expert.name == name; };
+  const auto found = std::find_if(policy.experts.begin(), policy.experts.end(), same);
+  return static_cast<std::uint32_t>(found - policy.experts.begin());
+}
+
 void check(const Policy& policy, const std::string& name, const std::vector<ProbeOutcome>& probes) {
-  if (policy.empty() || policy.declared)
-    throw std::runtime_error(
-        "the service routes by what experts declare, so there is no policy that a newcomer could "
-        "be added to: train one first");
+  const auto why = why_not_new(policy, name);
+  if (!why.empty()) throw std::runtime_error(why);
   if (probes.size() < kProbesMin)
     throw std::runtime_error("`" + name + "` has " + std::to_string(probes.size()) +
                              " graded answers, at least " + std::to_string(kProbesMin) +
@@ -234,14 +239,8 @@ void check(const Policy& policy, const std::string& name, const std::vector<Prob
 
 /// The policy that the newcomer is added to: without it, where probes put it there before.
 Policy base_of(const Policy& policy, const std::string& name) {
-  for (std::uint32_t e = 0; e < policy.experts.size(); ++e) {
-    if (policy.experts[e].name != name) continue;
-    if (policy.memory.rows == 0 || is_remembered(policy, e) || policy.experts.size() == 1)
-      throw std::runtime_error("the policy knows `" + name +
-                               "` from its training already: train again to change what it knows");
-    return without(policy, e);
-  }
-  return policy;
+  const auto place = place_of(policy, name);
+  return place < policy.experts.size() ? without(policy, place) : policy;
 }
 
 /// What it would have been expected to do on the rows that the policy remembers, as far as the
@@ -258,6 +257,18 @@ std::uint8_t predict(const Policy& base, double level, std::size_t row) {
 }
 
 }  // namespace
+
+std::string why_not_new(const Policy& policy, const std::string& name) {
+  if (policy.empty() || policy.declared)
+    return "no learned policy runs that a newcomer could be added to: train one first";
+  const auto place = place_of(policy, name);
+  const bool trained =
+      place < policy.experts.size() &&
+      (policy.memory.rows == 0 || is_remembered(policy, place) || policy.experts.size() == 1);
+  if (!trained) return "";
+  return "the policy knows `" + name +
+         "` from its training already: train again to change what it knows";
+}
 
 Newcomer add_newcomer(const Policy& policy, const std::string& name,
                       const std::vector<ProbeOutcome>& probes) {

@@ -43,6 +43,9 @@ struct Newcomer {
 
 inline constexpr std::size_t kProbesMin = 8;
 
+/// Why an expert of this name cannot be added, whatever it would answer; empty: it can.
+std::string why_not_new(const Policy& policy, const std::string& name);
+
 /// Throws std::runtime_error: nothing was learned yet, fewer than kProbesMin outcomes, or `name` is
 /// known from training. One that is known from probes is made anew.
 Newcomer add_newcomer(const Policy& policy, const std::string& name,

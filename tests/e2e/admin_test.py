@@ -5,8 +5,10 @@ import http.server
 import json
 import os
 import random
+import re
 import signal
 import sys
+import tempfile
 import threading
 import time
 
@@ -103,6 +105,50 @@ def test_what_is_wrong_is_told_at_once_and_changes_nothing():
     upstream.shutdown()
 
 
+def test_what_a_version_needs_has_to_be_there_when_it_is_gone_back_to():
+    upstream, port, _ = faulty.serve()
+    folder = tempfile.mkdtemp(prefix="skillyard-keys-")
+    secret = os.path.join(folder, "key")
+    with open(secret, "w") as file:
+        file.write("sk-planted\n")
+    with serving([echo(port, "one")]) as served:
+        os.chmod(secret, 0o644)
+        status, _, body = served.admin("PUT", "/admin/experts/two", echo(port, "two", key_file=secret))
+        assert status == 422 and "chmod 600" in body["error"]["message"], body
+        os.chmod(secret, 0o600)
+        assert served.admin("PUT", "/admin/experts/two", echo(port, "two", key_file=secret))[0] == 201
+        assert served.admin("PATCH", "/admin/experts/two", b'{"model": "' + b"x" * (10 << 20) + b'"}', If_Match="*")[0] == 413
+        assert served.admin("DELETE", "/admin/experts/two", If_Match="*")[0] == 200
+        os.remove(secret)
+        status, _, body = served.admin("POST", "/admin/versions/1/rollback", {})
+        assert status == 422 and secret in body["error"]["message"], body
+        assert names(served) == {"one", "skillyard/auto"} and served.chat("hi", model="one")[0] == 200
+        assert served.admin("GET", "/admin/versions")[2]["data"][0]["version"] == 2, "a refused rollback is no version"
+        assert "sk-planted" not in served.said()
+    upstream.shutdown()
+
+
+def test_every_field_of_a_body_is_in_the_document():
+    upstream, port, _ = faulty.serve()
+    with serving([echo(port, "one")]) as served:
+        document = served.admin("GET", "/admin/openapi.json")[2]
+        schemas = document["components"]["schemas"]
+        orders = 0
+        for pattern, methods in document["paths"].items():
+            body = methods.get("post", {}).get("requestBody", {}).get("content", {}).get("application/json", {}).get("schema", {})
+            if "$ref" not in body:
+                continue
+            orders += 1
+            known = schemas[body["$ref"].rsplit("/", 1)[1]]["properties"]
+            status, _, refused = served.admin("POST", pattern.replace("{name}", "one"), {"surprise": 1})
+            listed = re.search(r"surprise: unknown; .*? has ([a-z_, ]+)", refused["error"]["message"]).group(1)
+            assert status in (400, 422) and set(listed.replace(" and ", ", ").split(", ")) == set(known), (pattern, listed, known)
+        assert orders == 5, "probe, train, learn, an evaluation and a key"
+        expert = schemas["experts"]["properties"]
+        assert {"url", "stage", "share", "retries"} <= set(expert) and "connect_ms_max" not in schemas["pools"]["properties"], expert
+    upstream.shutdown()
+
+
 def test_disabling_takes_effect_on_the_next_decision_and_survives_a_restart():
     upstream, port, handler = faulty.serve()
     experts = [echo(port, "one"), echo(port, "two")]
@@ -179,6 +225,13 @@ def test_an_expert_can_be_checked_before_clients_ask_it():
         assert body["outcome"] == "credentials", body
         assert served.admin("GET", "/admin/experts/dead")[2]["status"]["outcomes"] == {}, "a check is no call of a client"
         assert served.admin("POST", "/admin/experts/ghost/check", {})[0] == 404
+        told = {row["name"]: row["status"]["checked"] for row in served.admin("GET", "/admin/experts")[2]["data"]}
+        assert told["one"] is None and told["two"]["good"] and "unreachable" in told["dead"]["reason"], told
+        assert "credentials" in told["locked"]["reason"] and told["locked"]["unix_us"] > 1e15, told
+        served.process.kill()
+        served.process.wait()
+        with serving([echo(port, "one")], data=served.data) as again:
+            assert {row["name"]: row["status"]["checked"] for row in again.admin("GET", "/admin/experts")[2]["data"]} == told
     upstream.shutdown()
 
 

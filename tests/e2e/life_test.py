@@ -112,7 +112,7 @@ def test_a_newcomer_goes_by_shadow_and_ramp_into_the_pool_and_drains_out_of_it()
         served.admin("POST", "/admin/experts/alma/check", {})
         status = stage(stage="shadow")
         assert status["state"] == "shadow" and status["share"] == 0 and "not asked" in status["reason"], status
-        assert status["checked"]["good"] is False, "the recorded expert does not know `ping`"
+        assert status["checked"]["good"] is False and status["checked"]["reason"], "the recorded expert does not know `ping`"
         shadowed = [first_of(served, text) for text in texts]
         assert all(route["experts"][0] != "alma" for route in shadowed)
         assert any(c["expert"] == "alma" and c["barred_by"] == "shadow" and c["utility"] > route["candidates"][0]["utility"]
