@@ -1,4 +1,6 @@
 // What the administrators' endpoints read and write in common.
+#include <spdlog/spdlog.h>
+
 #include <charconv>
 #include <set>
 
@@ -207,6 +209,9 @@ void finish_edit(Session& session, const Edit& edit) {
     body["error"]["faults"] = edited.faults;
     return reply_json(session, body, session.response().status);
   }
+  if (edited.verdict == Verdict::applied)
+    spdlog::info("[{}] version {} by {}: {} {}/{}", session.request_id(), edited.version,
+                 edit.author, name_of(edit.verb), edit.kind, edit.name);
   if (!edited.etag.empty() && edited.verdict != Verdict::valid)
     session.response().add("etag", edited.etag);
   const char* outcome = edited.verdict == Verdict::applied ? "applied"

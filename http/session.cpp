@@ -3,6 +3,7 @@
 #include <spdlog/spdlog.h>
 #include <sys/socket.h>
 
+#include <array>
 #include <boost/asio/as_tuple.hpp>
 #include <boost/asio/buffer.hpp>
 #include <boost/asio/deferred.hpp>
@@ -25,6 +26,8 @@ namespace {
 constexpr auto kAsTuple = asio::as_tuple(asio::deferred);
 constexpr std::string_view kContinue = "HTTP/1.1 100 Continue\r\n\r\n";
 constexpr std::string_view kHeartbeat = ": keep-alive\n\n";
+constexpr std::array<std::string_view, 8> kMethods = {  // as Method
+    "GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH", "other method"};
 constexpr std::string_view kStreamEnd = "0\r\n\r\n";
 constexpr std::string_view kSchemaVersion =
     "1";  // of the x-skillyard-* fields and `skillyard` object
@@ -50,6 +53,22 @@ std::optional<Limit> limit_of(Fault fault) {
     default:
       return std::nullopt;
   }
+}
+
+/// A line of the log that concerns a request begins with its id in brackets; the JSON log makes a
+/// field of it. What this service or its experts failed at is a warning, the rest is for debugging.
+/// An open endpoint says by its status how the service is, and is asked again and again.
+void log_answer(Session& session, const Endpoint* endpoint, int status) {
+  const bool open = endpoint != nullptr && endpoint->access == Access::open;
+  const auto level = status >= 500 && !open ? spdlog::level::warn : spdlog::level::debug;
+  if (!spdlog::should_log(level)) return;
+  const bool decided = session.response().fields.find("x-skillyard-decision") != std::string::npos;
+  const auto took = Session::Clock::now() - session.began();
+  spdlog::log(level, "[{}] {} {}: {} after {} ms{}{}", session.request_id(),
+              kMethods[static_cast<std::size_t>(session.request().method)],
+              session.request().path(), status,
+              std::chrono::duration_cast<std::chrono::milliseconds>(took).count(),
+              decided ? ", decision dec_" : "", decided ? session.sortable() : "");
 }
 
 }  // namespace
@@ -304,7 +323,7 @@ bool Session::check_media_type(Body wanted) {
 
 void Session::end_answer(const Endpoint* endpoint, const std::string& failure) {
   if (!failure.empty()) {
-    spdlog::error("{}: {} failed: {}", request_id_, request_.path(), failure);
+    spdlog::error("[{}] {} failed: {}", request_id_, request_.path(), failure);
     Problem problem;
     problem.fault = Fault::internal;
     problem.message = "an internal fault; the service's log has it under this request id";
@@ -316,8 +335,9 @@ void Session::end_answer(const Endpoint* endpoint, const std::string& failure) {
     }
   }
   const std::string_view unmatched = refusal_ ? "refused" : "unmatched";
-  thread_.metrics().count_request(endpoint != nullptr ? endpoint->pattern : unmatched,
-                                  gone_ ? status_of(Fault::cancelled) : response_.status);
+  const int status = gone_ ? status_of(Fault::cancelled) : response_.status;
+  thread_.metrics().count_request(endpoint != nullptr ? endpoint->pattern : unmatched, status);
+  log_answer(*this, endpoint, status);
   phase_ = Phase::replying;
   thread_.count_running(-1);
   ++requests_;

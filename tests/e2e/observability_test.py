@@ -43,13 +43,24 @@ def test_the_log_is_json_and_holds_no_secret():
     with service.Service(["--config", config, "--admin", "127.0.0.1:0"], env=QUIET) as served:
         made = served.admin("POST", "/admin/keys", {"name": 'a "quoted"\nname', "role": "admin"})[2]
         key = made["secret"]
-        assert served.chat("hi", model="echo")[0] == 200
-        assert served.admin("PATCH", "/admin/experts/echo", {"queue_max": 7}, key=key, If_Match="*")[0] == 200
+        assert served.ask("POST", "/v1/chat/completions", {"model": "echo", "messages": [{"role": "user", "content": "hi"}]},
+                          {"x-request-id": "mine-1"})[0] == 200
+        down = {"name": "down", "url": "http://127.0.0.1:1/v1"}
+        assert served.admin("PUT", "/admin/experts/down", down, key=key)[0] == 201
+        failed = served.chat("hi", model="down")
+        assert failed[0] == 502, failed
+        assert served.admin("PATCH", "/admin/experts/echo", {"queue_max": 7}, key=key, If_Match="*", x_request_id="mine-2")[0] == 200
         assert served.admin("GET", "/admin/experts", key="sk-sky-wrong-planted")[0] == 401
         assert served.admin("POST", "/admin/experts/echo/check", {}, key=key)[0] == 200
         assert served.stop() == 0
         lines = [json.loads(line) for line in served.said().splitlines()]
-        assert all(line.keys() == {"time", "level", "message"} for line in lines), lines
+        assert all(line.keys() - {"request_id"} == {"time", "level", "message"} for line in lines), lines
+        of = lambda request: [(line["level"], line["message"]) for line in lines if line.get("request_id") == request]
+        (level, said), = of("mine-1")
+        assert level == "debug" and said.startswith("POST /v1/chat/completions: 200 after") and "decision dec_" in said, said
+        (level, said), = of(failed[1]["x-request-id"])
+        assert level == "warning" and ": 502 after" in said, "a failure is told at the usual level"
+        assert any(said.startswith("version 2 by ") for _, said in of("mine-2")), of("mine-2")
         assert any('a "quoted"' in line["message"] and line["level"] == "info" for line in lines), lines
         for secret in (key, "sk-planted-secret", "planted-header", "sk-sky-wrong-planted"):
             assert secret not in served.said(), f"{secret} is in the log"
