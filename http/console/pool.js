@@ -1,5 +1,5 @@
 // The pool: who is there, how well, how busy; switching an expert off and on.
-import {ask, confirmed, count, duration, empty, facts, h, say, table, title, usd} from './page.js';
+import {ask, confirmed, count, duration, empty, facts, h, say, table, title, usd, when} from './page.js';
 
 const kSeconds = 2;
 
@@ -7,7 +7,16 @@ function stateOf(expert) {
   const {status, document} = expert;
   if (document.enabled === false || status.state === 'disabled') return ['', 'disabled'];
   if (!status.healthy) return ['bad', status.reason || 'unhealthy'];
-  return status.breaker === 'closed' ? ['good', 'healthy'] : ['warn', `breaker ${status.breaker}`];
+  if (status.breaker !== 'closed') return ['warn', `breaker ${status.breaker}`];
+  return [status.state === 'active' ? 'good' : 'warn', status.state === 'active' ? 'healthy' : status.state];
+}
+
+/** Why an expert that is well is asked less than the others, or not at all. */
+const whyOf = ({status, document}) => (document.enabled === false || status.healthy ? status.reason ?? '' : '');
+
+function checkedOf({checked}) {
+  if (!checked) return 'never';
+  return [when(checked.unix_us), `: ${checked.good ? 'it answered' : checked.reason || 'it did not answer'}`];
 }
 
 function callsOf(status) {
@@ -58,7 +67,7 @@ function inspect(expert) {
   const {status} = expert;
   confirmed(expert.name, [
     facts([['From', expert.origin], ['Last change', expert.version ? `version ${expert.version}` : ''],
-      ['State', stateOf(expert)[1]], ['Calls', callsOf(status).text || 'none yet']]),
+      ['State', stateOf(expert)[1]], ['Because', whyOf(expert)], ['Last check', checkedOf(status)], ['Calls', callsOf(status).text || 'none yet']]),
     h('pre', {tabindex: 0}, JSON.stringify(expert.document, null, 2)),
     h('p', {class: 'actions'}, h('button', {value: 'no', onclick: () => check(expert.name).catch((error) => say(error.message))}, 'Check it now')),
   ]);
@@ -69,9 +78,10 @@ class Row {
   constructor(expert, refresh) {
     this.name = h('button', {type: 'button', class: 'link', onclick: () => inspect(this.expert)}, expert.name);
     this.state = h('span', {});
+    this.why = h('div', {class: 'small soft'});
     this.cells = ['load', 'queued', 'calls', 'bad', 'first', 'total', 'cost'].map(() => h('td', {class: 'number'}));
     this.button = h('button', {type: 'button', onclick: () => toggle(this.expert, refresh).catch((error) => say(error.message))});
-    this.row = h('tr', {}, h('th', {scope: 'row'}, this.name), h('td', {}, this.state), this.cells, h('td', {class: 'number'}, this.button));
+    this.row = h('tr', {}, h('th', {scope: 'row'}, this.name), h('td', {}, this.state, this.why), this.cells, h('td', {class: 'number'}, this.button));
   }
 
   update(expert) {
@@ -80,6 +90,7 @@ class Row {
     const [kind, words] = stateOf(expert);
     this.state.className = `state ${kind}`;
     this.state.textContent = words;
+    this.why.textContent = whyOf(expert);
     const calls = callsOf(status);
     const texts = [count(status.inflight), count(status.queued), count(calls.all), count(calls.bad), duration(status.first_byte_us),
       duration(status.total_us), usd((status.cost_microusd ?? 0) / 1e6)];

@@ -12,7 +12,7 @@ const gainOf = (gain) => (gain ? `${(100 * gain[0]).toFixed(1)} (${(100 * gain[1
 
 function policiesOf(report) {
   const rows = Object.entries(report.policies).map(([name, row]) => h('tr', {}, h('th', {scope: 'row'}, reason(name)),
-    h('td', {class: 'number'}, percent(row.score, 2)), h('td', {class: 'number'}, row.cost === null ? '' : usd(row.cost)),
+    h('td', {class: 'number'}, row.score === null ? '' : percent(row.score, 2)), h('td', {class: 'number'}, row.cost === null ? '' : usd(row.cost)),
     h('td', {class: 'number'}, gainOf(row.gain))));
   return [h('p', {class: 'soft'}, `${count(report.rows)} queries; the gain is over the best single expert, in points, with its 95% interval.`),
     table('Policies', [['Policy'], ['Right', 1], ['Price a query', 1], ['Gain', 1]], rows)];
@@ -27,39 +27,56 @@ async function openRun(stage, drawer, id) {
     h('h3', {}, 'Asked for'), h('pre', {tabindex: 0}, JSON.stringify(run.request, null, 1)));
 }
 
-async function cancelRun(id) {
-  await ask(`/eval/runs/${id}/cancel`, {method: 'POST', body: {}});
-  say('The run is being cancelled.');
+async function cancel(id) {
+  await ask(`/admin/jobs/${id}/cancel`, {method: 'POST', body: {}});
+  say('It is being cancelled.');
 }
+
+const isUnderWay = ({status}) => status === 'running' || status === 'queued';
+const farOf = ({progress}) => (progress ? `${progress.stage} ${percent(progress.done)}` : '');
+const stateCell = (job) => h('td', {}, stateOf(job.status), farOf(job) && h('div', {class: 'small soft'}, farOf(job)));
+const cancelCell = (job) => h('td', {class: 'number'}, isUnderWay(job) && h('button', {type: 'button', onclick: () => cancel(job.id).catch(report)}, 'Cancel'));
+
+/** What came of a job that makes a policy. */
+function cameOf({error, report: came}) {
+  if (error) return error;
+  if (!came?.policy) return '';
+  return `policy ${came.policy.slice(0, 8)}, ${came.promoted ? 'promoted' : 'not promoted'}: ${came.why}`;
+}
+
+const jobRow = (job) => h('tr', {}, h('th', {scope: 'row'}, job.kind), stateCell(job), h('td', {class: 'nowrap'}, when(job.created_us)),
+  h('td', {}, [...job.request.questions ?? [], ...job.request.outcomes ?? []].join(', ')), h('td', {}, cameOf(job)), cancelCell(job));
 
 const report = (error) => error.name !== 'AbortError' && say(error.message);
 
 export async function showEvaluations(stage, ready) {
   const place = h('div', {});
+  const others = h('div', {});
   const drawer = new Drawer('Report');
   let shown = '';
 
   function rowOf(run) {
-    const under = run.status === 'running' || run.status === 'queued';
-    const far = run.progress ? `${run.progress.stage} ${percent(run.progress.done)}` : '';
     return h('tr', {}, h('th', {scope: 'row'}, h('button', {type: 'button', class: 'link', onclick: () => openRun(stage, drawer, run.id).catch(report)}, run.id.slice(-8))),
-      h('td', {}, stateOf(run.status), far && h('div', {class: 'small soft'}, far)), h('td', {class: 'nowrap'}, when(run.created_us)),
-      h('td', {}, (run.request.outcomes ?? []).join(', ')), h('td', {}, run.request.policy ?? 'running'),
-      h('td', {class: 'number'}, under && h('button', {type: 'button', onclick: () => cancelRun(run.id).catch(report)}, 'Cancel')));
+      stateCell(run), h('td', {class: 'nowrap'}, when(run.created_us)),
+      h('td', {}, (run.request.outcomes ?? []).join(', ')), h('td', {}, run.request.policy ?? 'running'), cancelCell(run));
   }
 
   async function refresh() {
-    const {data} = await stage.ask('/eval/runs');
-    const state = JSON.stringify(data.map(({id, status, progress}) => [id, status, progress]));
+    const {data: all} = await stage.ask('/admin/jobs');
+    const state = JSON.stringify(all.map(({id, status, progress}) => [id, status, progress]));
     if (state === shown) return;
     shown = state;
+    const data = all.filter(({kind}) => kind === 'eval');
+    const makers = all.filter(({kind}) => kind !== 'eval');
+    others.replaceChildren(makers.length ? table('Jobs', [['Job'], ['State'], ['Made'], ['Files'], ['What came of it'], ['', 1]], makers.map(jobRow))
+      : empty('No policy was trained, learned or probed for. `skillyard job train`, `skillyard expert probe`.'));
     place.replaceChildren(data.length ? table('Runs', [['Run'], ['State'], ['Made'], ['Outcomes'], ['Policy'], ['', 1]], data.map(rowOf))
       : empty('No run yet. Upload outcomes with PUT /eval/outcomes/NAME and start one with POST /eval/runs.'));
   }
 
   await refresh();
   stage.root.replaceChildren(...title('Evaluations', 'Policies judged offline on recorded outcomes.'),
-    h('section', {class: 'sheet'}, place), drawer.element);
+    h('section', {class: 'sheet'}, place), h('section', {class: 'sheet'}, h('h2', {}, 'Jobs that make policies'), others), drawer.element);
   ready();
   await stage.every(kSeconds, refresh);
 }

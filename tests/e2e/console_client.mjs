@@ -70,7 +70,7 @@ const stories = {
     await page.getByRole('button', {name: 'Disable alma'}).click();
     await shot('confirm');
     await confirm('Disable');
-    await row.getByText('disabled').waitFor();
+    await row.getByText('disabled', {exact: true}).waitFor();
     await page.getByRole('button', {name: 'Enable alma'}).click();
     await confirm('Enable');
     await row.getByText('healthy').waitFor();
