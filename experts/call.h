@@ -34,6 +34,9 @@ struct Sampling {
   int logprobs_top = -1;          // -1: not asked
 };
 
+/// Which of an expert's endpoints a call is for.
+enum class Task : std::uint8_t { chat, embeddings };
+
 struct Call {
   /// The client's request object without its braces and without `model`, `stream`,
   /// `stream_options` and `skillyard`: `"messages":[...],"temperature":0.2`. Valid JSON members,
@@ -48,10 +51,12 @@ struct Call {
   /// `response_format` of type json_object or json_schema, as it stands in wire; empty: text.
   /// Native experts read it.
   std::string reply_format;
-  bool wire_only = false;   // has parts that only wire carries (images, tools): no native expert
-  bool batch = false;       // nobody waits at the other end: everybody else comes first
-  std::uint64_t panel = 0;  // the same for calls whose replies are wanted together; 0: alone
-  std::string request_id;   // sent on as x-request-id
+  bool wire_only = false;  // has parts that only wire carries (images, tools): no native expert
+  bool batch = false;      // nobody waits at the other end: everybody else comes first
+  Task task = Task::chat;
+  bool base64_wanted = false;  // embeddings: as `encoding_format` in wire says
+  std::uint64_t panel = 0;     // the same for calls whose replies are wanted together; 0: alone
+  std::string request_id;      // sent on as x-request-id
   Clock::time_point deadline = Clock::time_point::max();
 };
 

@@ -12,12 +12,17 @@ namespace asio = boost::asio;
 
 namespace {
 
-Call tiny_call(int wait_ms) {
+Call tiny_call(const ExpertOptions& options, int wait_ms) {
   Call call;
+  call.deadline = Clock::now() + std::chrono::milliseconds(wait_ms);
+  if (options.capabilities.embeddings) {
+    call.task = Task::embeddings;
+    call.wire = R"("input":"ping")";
+    return call;
+  }
   call.wire = R"("messages":[{"role":"user","content":"ping"}],"max_tokens":1)";
   call.messages = {{Role::user, "ping"}};
   call.sampling.tokens_max = 1;
-  call.deadline = Clock::now() + std::chrono::milliseconds(wait_ms);
   return call;
 }
 
@@ -39,7 +44,7 @@ Checked check(ExpertOptions options, int wait_ms) {
   limits.sweep_ms = 20;
   NetThread thread(io, limits);
   RemoteExpert expert(thread, roster->entries[0]);
-  const Call call = tiny_call(wait_ms);
+  const Call call = tiny_call(options, wait_ms);
   Checked checked;
   std::string listed;
   bool settled = false;

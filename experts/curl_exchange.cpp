@@ -48,6 +48,11 @@ void init_once() {
   if (code != CURLE_OK) throw std::runtime_error("libcurl cannot start: curl_global_init failed");
 }
 
+const std::string& url_of(const Target& target, Request::To to) {
+  if (to == Request::To::models) return target.models_url;
+  return to == Request::To::embeddings ? target.embeddings_url : target.chat_url;
+}
+
 }  // namespace
 
 /// One libcurl transfer: the easy handle and what its callbacks fill.
@@ -154,8 +159,8 @@ class CurlTransfer final : private Waiting {
 void CurlTransfer::set_up(const Entry& entry, const Request& request) {
   const ExpertOptions& options = entry.options;
   const Target& target = *entry.target;
-  set(CURLOPT_URL, request.list_models ? target.models_url.c_str() : target.chat_url.c_str());
-  if (!request.list_models) {
+  set(CURLOPT_URL, url_of(target, request.to).c_str());
+  if (request.to != Request::To::models) {
     request_body_.reserve(request.lead.size() + request.wire.size() + 1);
     request_body_.append(request.lead).append(request.wire).append("}");
     set(CURLOPT_POST, 1L);

@@ -19,8 +19,10 @@ namespace experts {
 
 /// What to send. Views outlive the exchange.
 struct Request {
-  bool list_models = false;  // GET /models, without a body
-  std::string_view lead;     // the body is lead + wire + "}"
+  enum class To : std::uint8_t { chat, embeddings, models /* a GET, without a body */ };
+
+  To to = To::chat;
+  std::string_view lead;  // the body is lead + wire + "}"
   std::string_view wire;
   std::string_view request_id;  // sent as x-request-id when it is made of visible ASCII
   Clock::time_point by = Clock::time_point::max();  // over by then, whatever the Timeouts say

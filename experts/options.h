@@ -41,7 +41,8 @@ struct Capabilities {
   bool json_schema = true;
   bool images = false;
   bool logprobs = true;
-  bool many = true;  // n > 1
+  bool many = true;         // n > 1
+  bool embeddings = false;  // it makes vectors of texts, and takes no chats; remote experts only
 
   bool operator==(const Capabilities&) const = default;
 };

@@ -11,6 +11,7 @@
 #include <stdexcept>
 
 #include "experts/cost.h"
+#include "experts/native_json.h"
 #include "experts/remote.h"
 
 namespace experts {
@@ -29,6 +30,16 @@ int share_of(int limit, int threads) {
 
 std::int64_t us_between(Clock::time_point begin, Clock::time_point end) {
   return std::chrono::duration_cast<std::chrono::microseconds>(end - begin).count();
+}
+
+/// Its server would say so, too, but in words that do not name what to configure.
+void refuse_task(const Call& call, Reply& reply) {
+  reply.outcome = Outcome::refused;
+  reply.status = 400;
+  reply.error = call.task == Task::embeddings
+                    ? "`" + reply.expert + "` does not make embeddings (capabilities.embeddings)"
+                    : "`" + reply.expert + "` makes embeddings and takes no chats";
+  reply.wire = refusal_json(reply.error, "unsupported_by_expert");
 }
 
 }  // namespace
@@ -177,6 +188,11 @@ asio::awaitable<Reply> Pool::ask(std::string_view name, const Call& call, Sink* 
   }
   Standing& standing = *seat->entry.standing;
   reply.expert = seat->entry.options.name;
+  if ((call.task == Task::embeddings) != seat->entry.options.capabilities.embeddings) {
+    refuse_task(call, reply);
+    count(standing, reply, call.stream);
+    co_return reply;
+  }
   const Admission admission = standing.breaker.admit(begin);
   if (admission == Admission::refused) {
     reply.outcome = Outcome::open_circuit;

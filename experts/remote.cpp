@@ -5,6 +5,7 @@
 #include <boost/asio/this_coro.hpp>
 #include <boost/system/system_error.hpp>
 
+#include "experts/embeddings_json.h"
 #include "experts/events.h"
 #include "experts/reply_json.h"
 
@@ -84,6 +85,7 @@ asio::awaitable<Reply> RemoteExpert::ask(const Call& call, Sink* sink) {
 
 asio::awaitable<bool> RemoteExpert::attempt(const Call& call, Sink* sink, Reply& reply) {
   Request request;
+  if (call.task == Task::embeddings) request.to = Request::To::embeddings;
   request.lead = call.stream ? lead_stream_ : lead_plain_;
   request.wire = call.wire;
   request.request_id = call.request_id;
@@ -188,6 +190,7 @@ asio::awaitable<bool> RemoteExpert::relay(Exchange& exchange, const Call& call, 
 // -----------------
 
 bool RemoteExpert::settle_body(const Call& call, std::string body, Reply& reply) {
+  if (call.task == Task::embeddings) return settle_vectors(call, std::move(body), reply);
   body.reserve(body.size() + kJsonPadding);
   ReplyFacts facts = read_reply(thread_.json, body, call.text_wanted ? &reply.text : nullptr);
   if (facts.valid && facts.error.present) return settle_error_object(facts.error, reply);
@@ -203,6 +206,21 @@ bool RemoteExpert::settle_body(const Call& call, std::string body, Reply& reply)
   } else {
     append_renamed(reply.wire, body, facts, entry_.target->name_json);
   }
+  return false;
+}
+
+bool RemoteExpert::settle_vectors(const Call& call, std::string body, Reply& reply) {
+  const Vectors vectors = read_vectors(body);
+  if (!vectors.valid) {
+    const UpstreamError error = read_error(thread_.json, body);
+    if (error.present) return settle_error_object(error, reply);
+    return settle_malformed("a body that is no list of embeddings", false, reply);
+  }
+  if (vectors.dimension == 0 && !call.base64_wanted)
+    return settle_malformed("base64 although numbers were asked for", false, reply);
+  reply.outcome = Outcome::ok;
+  reply.usage = vectors.usage;
+  reply.wire = renamed_vectors(body, vectors, entry_.target->name_json, call.base64_wanted);
   return false;
 }
 
@@ -296,7 +314,7 @@ asio::awaitable<bool> RemoteExpert::wait_before_retry(const Call& call, Reply& r
 asio::awaitable<std::string> RemoteExpert::list_models() {
   const auto body_bytes_max = static_cast<std::size_t>(entry_.options.reply_bytes_max);
   Request request;
-  request.list_models = true;
+  request.to = Request::To::models;
   request.by = Clock::now() + milliseconds(entry_.options.timeouts.connect_ms_max);
   const std::unique_ptr<Exchange> exchange = start(request, false);
   std::string body;

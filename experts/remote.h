@@ -32,6 +32,7 @@ class RemoteExpert final : public Expert {
                                        Reply& reply);
 
   bool settle_body(const Call& call, std::string body, Reply& reply);
+  bool settle_vectors(const Call& call, std::string body, Reply& reply);
   bool settle_error(const Exchange& exchange, std::string body, Reply& reply);
   bool settle_fault(const Exchange& exchange, Reply& reply);
   bool settle_error_object(const UpstreamError& error, Reply& reply);

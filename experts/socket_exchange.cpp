@@ -259,15 +259,17 @@ asio::awaitable<bool> SocketExchange::open() {
 
 void SocketExchange::write_head() {
   const Target& target = *home_.entry_.target;
-  if (request_.list_models) {
+  if (request_.to == Request::To::models) {
     head_ = target.models_head;
     return;
   }
+  const std::string& fixed =
+      request_.to == Request::To::embeddings ? target.embeddings_head : target.chat_head;
   std::array<char, 20> digits;
   const std::size_t body_size = request_.lead.size() + request_.wire.size() + 1;
   const auto end = std::to_chars(digits.data(), digits.data() + digits.size(), body_size).ptr;
-  head_.reserve(target.chat_head.size() + request_.request_id.size() + request_.lead.size() + 48);
-  head_.append(target.chat_head).append(digits.data(), end);
+  head_.reserve(fixed.size() + request_.request_id.size() + request_.lead.size() + 48);
+  head_.append(fixed).append(digits.data(), end);
   if (!request_.request_id.empty() && is_visible_ascii(request_.request_id)) {
     head_.append("\r\nx-request-id: ").append(request_.request_id);
   }
@@ -275,7 +277,7 @@ void SocketExchange::write_head() {
 }
 
 std::array<asio::const_buffer, 3> SocketExchange::request_buffers() const {
-  const std::string_view tail = request_.list_models ? "" : "}";
+  const std::string_view tail = request_.to == Request::To::models ? "" : "}";
   std::array<asio::const_buffer, 3> buffers = {asio::buffer(head_), asio::buffer(request_.wire),
                                                asio::buffer(tail)};
   std::size_t done = sent_;

@@ -53,9 +53,9 @@ class Url {
 
 /// `/v1` + `/chat/completions`, whatever slash or endpoint the configured path ends with.
 std::string join_path(std::string path, std::string_view endpoint) {
-  constexpr std::string_view kChat = "/chat/completions";
   while (path.ends_with('/')) path.pop_back();
-  if (path.ends_with(kChat)) path.resize(path.size() - kChat.size());
+  for (const std::string_view written : {"/chat/completions", "/embeddings"})
+    if (path.ends_with(written)) path.resize(path.size() - written.size());
   if (path.empty()) path = "/v1";
   return path.append(endpoint);
 }
@@ -130,14 +130,18 @@ Target make_target(const ExpertOptions& options) {
   const std::string query = url.part(CURLUPART_QUERY);
   const std::string suffix = query.empty() ? "" : "?" + query;
   const std::string chat_path = join_path(url.part(CURLUPART_PATH), "/chat/completions") + suffix;
+  const std::string embeddings_path = join_path(url.part(CURLUPART_PATH), "/embeddings") + suffix;
   const std::string models_path = join_path(url.part(CURLUPART_PATH), "/models") + suffix;
   target.origin = scheme + "://" + authority;
   target.chat_url = target.origin + chat_path;
+  target.embeddings_url = target.origin + embeddings_path;
   target.models_url = target.origin + models_path;
   target.key = read_key(options);
   const std::string fields = fixed_fields(options, target, authority);
-  target.chat_head = "POST " + chat_path + " HTTP/1.1\r\n" + fields +
-                     "Content-Type: application/json\r\nContent-Length: ";
+  const std::string post_fields =
+      " HTTP/1.1\r\n" + fields + "Content-Type: application/json\r\nContent-Length: ";
+  target.chat_head = "POST " + chat_path + post_fields;
+  target.embeddings_head = "POST " + embeddings_path + post_fields;
   target.models_head = "GET " + models_path + " HTTP/1.1\r\n" + fields + "\r\n";
   target.model_json = quote_json(options.model.empty() ? options.name : options.model);
   target.name_json = quote_json(options.name);

@@ -15,14 +15,16 @@ struct Target {
   bool tls = false;
   std::string host;  // without the brackets of an IPv6 literal
   std::uint16_t port = 0;
-  std::string origin;       // `https://host:port`, for messages
-  std::string chat_url;     // .../chat/completions
-  std::string models_url;   // .../models
-  std::string chat_head;    // HTTP/1.1 request line and fixed fields, ends with `Content-Length: `
-  std::string models_head;  // the same for GET /models, complete
-  std::string key;          // empty: none
-  std::string model_json;   // upstream's model name as a JSON string, quotes included
-  std::string name_json;    // pool name as a JSON string, quotes included
+  std::string origin;          // `https://host:port`, for messages
+  std::string chat_url;        // .../chat/completions
+  std::string embeddings_url;  // .../embeddings
+  std::string models_url;      // .../models
+  std::string chat_head;  // HTTP/1.1 request line and fixed fields, ends with `Content-Length: `
+  std::string embeddings_head;  // likewise
+  std::string models_head;      // the same for GET /models, complete
+  std::string key;              // empty: none
+  std::string model_json;       // upstream's model name as a JSON string, quotes included
+  std::string name_json;        // pool name as a JSON string, quotes included
 };
 
 /// Throws std::runtime_error with an operator's sentence when the url, a header or the key is no
