@@ -1,10 +1,13 @@
 // rooms: router store
 // Is looking something up worth it, and what does it cost?
 //
-//   bench_retrieval                  both parts below
+//   bench_retrieval                  all parts below
 //   bench_retrieval --smoke          the same, small
 //   bench_retrieval --gate           the gate on planted truth, beside never, always and an oracle
 //   bench_retrieval --search         import and search of real text, beside a search without bounds
+//   bench_retrieval --dense          200,000 vectors of 384 numbers compared exactly, beside the
+//   same
+//                                    without AVX2
 //   [--docs DIR] the text to index (default /usr/share/doc, where that is large enough; else
 //   made-up text), [--seed N], [--dir DIR] where the database is made (default: the temporary
 //   directory)
@@ -26,8 +29,10 @@
 #include <vector>
 
 #include "router/learn/retrieval_fit.h"
+#include "store/kernels.h"
 #include "store/knowledge_import.h"
 #include "store/knowledge_reader.h"
+#include "store/knowledge_vectors.h"
 
 namespace {
 
@@ -35,7 +40,7 @@ namespace fs = std::filesystem;
 using Random = std::mt19937_64;
 
 struct Setup {
-  bool smoke = false, gate = true, search = true;
+  bool smoke = false, gate = true, search = true, dense = true;
   fs::path docs = "/usr/share/doc";
   fs::path dir = fs::temp_directory_path();
   std::uint64_t seed = 1;
@@ -410,6 +415,92 @@ bool bench_search(const Setup& setup) {
   return good;
 }
 
+// --- dense ------------------------------------------------------------------------------------
+
+/// A vector of small numbers around one of a thousand centres, so that some are near each other.
+std::string draw_vector(std::size_t dimension, Random& chance) {
+  Random centre(chance() % 1'000);
+  std::string vector;
+  for (std::size_t d = 0; d < dimension; ++d) {
+    const auto number =
+        static_cast<int>(centre() % 201) - 100 + static_cast<int>(chance() % 55) - 27;
+    vector.push_back(static_cast<char>(number));
+  }
+  return vector;
+}
+
+/// Passages without words, each with its vector, straight into the tables.
+void fill_vectors(const std::string& path, std::size_t count, std::size_t dimension,
+                  Random& chance) {
+  store::KnowledgeOptions options;
+  options.path = path;
+  store::KnowledgeVectors vectors(options);
+  store::Db db(path, store::Access::read_write, 1'000);
+  store::Transaction transaction(db);
+  db.exec(
+      "INSERT INTO collections(id, name, created_us) VALUES(1, 'dense', 1);"
+      "INSERT INTO documents VALUES(1, 1, 'd', '', 'text', x'00', 0, 0, 1);"
+      "INSERT INTO encodings VALUES(1, 'bench', " +
+      std::to_string(dimension) + ", 0)");
+  store::Statement passage = db.prepare("INSERT INTO passages VALUES(?, 1, 0, 0, '', '')");
+  store::Statement vector = db.prepare("INSERT INTO passage_vectors(passage, vector) VALUES(?, ?)");
+  for (std::size_t i = 0; i < count; ++i) {
+    const std::int64_t id = (std::int64_t{1} << 40) + static_cast<std::int64_t>(i);
+    const std::string bytes = draw_vector(dimension, chance);
+    passage.bind(1, id);
+    passage.run();
+    vector.bind(1, id);
+    vector.bind_bytes(2, bytes);
+    vector.run();
+  }
+  transaction.commit();
+}
+
+template <class Search>
+Times time_each(const std::vector<std::string>& queries, Search search) {
+  Times times;
+  for (const std::string& query : queries) {
+    const std::int64_t wall = clock_us(), cpu = cpu_us();
+    search(query);
+    times.wall.push_back(clock_us() - wall);
+    times.cpu.push_back(cpu_us() - cpu);
+  }
+  return times;
+}
+
+bool bench_dense(const Setup& setup) {
+  constexpr std::size_t kDimension = 384;
+  const std::size_t count = setup.smoke ? 2'000 : 200'000;
+  Random chance(setup.seed);
+  const Scratch scratch(setup.dir);
+  fill_vectors(scratch.file(), count, kDimension, chance);
+  store::Db db(scratch.file(), store::Access::read_only, 1'000);
+  const std::int64_t begin = clock_us();
+  const auto index = store::VectorIndex::refreshed(
+      std::make_shared<store::VectorIndex>("bench", std::size_t{1} << 30), db);
+  std::printf("dense: %zu vectors of %zu int8, read in %.0f ms\n", index->size(), kDimension,
+              static_cast<double>(clock_us() - begin) / 1e3);
+  std::vector<std::string> queries;
+  for (int i = 0; i < (setup.smoke ? 20 : 400); ++i)
+    queries.push_back(draw_vector(kDimension, chance));
+  const store::PassageRange everywhere;
+  std::size_t found = 0;
+  Times exact = time_each(queries, [&](const std::string& query) {
+    found += index->search(query, {&everywhere, 1}, 50).size();
+  });
+  exact.print("exact");
+  // The same sums by plain loops, over as many rows.
+  std::vector<std::int8_t> rows(count * kDimension, 1), row(kDimension, 1);
+  std::vector<std::int32_t> dots(count);
+  const std::vector<std::string> some(queries.begin(), queries.begin() + 20);
+  time_each(some, [&](const std::string&) {
+    store::kernel::dot_rows_plain(rows.data(), kDimension, count, row.data(), dots.data());
+  }).print("plain loops");
+  bool good = hold(index->size() == count && found == 50 * queries.size(), "fifty for each query");
+  if (!setup.smoke) good &= hold(Times::at(exact.cpu, 0.5) < 10, "CPU p50 under 10 ms");
+  return good;
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -417,8 +508,9 @@ int main(int argc, char** argv) {
   for (int i = 1; i < argc; ++i) {
     const std::string_view name = argv[i];
     if (name == "--smoke") setup.smoke = true;
-    if (name == "--gate") setup.search = false;
-    if (name == "--search") setup.gate = false;
+    if (name == "--gate") setup.search = setup.dense = false;
+    if (name == "--search") setup.gate = setup.dense = false;
+    if (name == "--dense") setup.gate = setup.search = false;
     if (i + 1 == argc) break;
     if (name == "--docs") setup.docs = argv[++i];
     if (name == "--dir") setup.dir = argv[++i];
@@ -427,5 +519,6 @@ int main(int argc, char** argv) {
   bool good = true;
   if (setup.gate) good &= bench_gate(setup);
   if (setup.search) good &= bench_search(setup);
+  if (setup.dense) good &= bench_dense(setup);
   return good ? 0 : 1;
 }

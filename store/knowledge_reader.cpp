@@ -13,6 +13,7 @@ namespace {
 
 constexpr int kBusyWaitMs = 250;
 constexpr std::size_t kFrequenciesMax = 65'536;
+constexpr double kFusion = 60;       // of reciprocal rank fusion, as its authors found it
 constexpr double kSaturation = 2.2;  // k1 + 1: what one term adds at most, in units of its idf
 
 Db open_reader(const std::string& path) {
@@ -59,9 +60,10 @@ struct KnowledgeReader::Term {
   double weight = 0;
 };
 
-struct KnowledgeReader::Range {
-  std::int64_t first = 0;
-  std::int64_t last = INT64_MAX;
+/// A passage on its way into Found.
+struct KnowledgeReader::Ranked {
+  std::int64_t id = 0;
+  double score = 0, similarity = 0, fused = 0;
 };
 
 KnowledgeReader::KnowledgeReader(const std::string& path, const SearchRules& rules)
@@ -71,12 +73,11 @@ KnowledgeReader::KnowledgeReader(const std::string& path, const SearchRules& rul
       count_(db_.prepare("SELECT ifnull(sum(passages), 0) FROM collections")),
       version_(db_.prepare("PRAGMA data_version")),
       frequency_(db_.prepare("SELECT doc FROM passage_vocabulary WHERE term = ?")),
-      search_(db_.prepare(
-          "SELECT found.id, c.name, d.source, p.heading, p.text, found.score FROM "
-          "(SELECT rowid AS id, rank AS score FROM passage_terms WHERE passage_terms MATCH ?1 "
-          "AND rowid BETWEEN ?2 AND ?3 ORDER BY rank LIMIT ?4) AS found "
-          "JOIN passages p ON p.id = found.id JOIN documents d ON d.id = p.document "
-          "JOIN collections c ON c.id = d.collection ORDER BY found.score, found.id")) {}
+      search_(db_.prepare("SELECT rowid, rank FROM passage_terms WHERE passage_terms MATCH ?1 "
+                          "AND rowid BETWEEN ?2 AND ?3 ORDER BY rank LIMIT ?4")),
+      fetch_(db_.prepare("SELECT c.name, d.source, p.heading, p.text FROM passages p JOIN "
+                         "documents d ON d.id = p.document JOIN collections c ON c.id = "
+                         "d.collection WHERE p.id = ?")) {}
 
 /// How many passages hold a term. Remembered until somebody writes: FTS5 counts a common term anew
 /// each time, a millisecond for 25,000 passages.
@@ -110,10 +111,9 @@ std::vector<KnowledgeReader::Term> KnowledgeReader::terms_of(std::string_view te
   return terms;
 }
 
-std::vector<KnowledgeReader::Range> KnowledgeReader::ranges_of(
-    const std::vector<std::string>& collections) {
-  if (collections.empty()) return {Range{}};
-  std::vector<Range> ranges;
+std::vector<PassageRange> KnowledgeReader::ranges_of(const std::vector<std::string>& collections) {
+  if (collections.empty()) return {PassageRange{}};
+  std::vector<PassageRange> ranges;
   Statement find = db_.prepare("SELECT id FROM collections WHERE name = ?");
   for (const std::string& name : std::set(collections.begin(), collections.end())) {
     find.reset();
@@ -169,6 +169,64 @@ std::string KnowledgeReader::expression_of(const std::vector<Term>& terms, std::
   return match;
 }
 
+/// The best by BM25, best first; of equals the older.
+std::vector<KnowledgeReader::Ranked> KnowledgeReader::rank_by_words(
+    const std::string& match, const std::vector<PassageRange>& ranges, std::size_t limit) {
+  std::vector<Ranked> ranked;
+  for (const PassageRange& range : ranges) {
+    const ResetOnExit done{search_};
+    search_.bind_text(1, match);
+    search_.bind(2, range.first);
+    search_.bind(3, range.last);
+    search_.bind(4, static_cast<std::int64_t>(limit));
+    while (search_.step()) ranked.push_back({.id = search_.integer(0), .score = -search_.real(1)});
+  }
+  std::stable_sort(ranked.begin(), ranked.end(), [](const Ranked& a, const Ranked& b) {
+    return a.score != b.score ? a.score > b.score : a.id < b.id;
+  });
+  ranked.resize(std::min(ranked.size(), limit));
+  return ranked;
+}
+
+/// Both rankings as one.
+std::vector<KnowledgeReader::Ranked> KnowledgeReader::fused(
+    std::vector<Ranked> by_words, std::span<const VectorIndex::Hit> hits) {
+  std::unordered_map<std::int64_t, std::size_t> places;
+  for (std::size_t i = 0; i < by_words.size(); ++i) {
+    by_words[i].fused = 1 / (kFusion + static_cast<double>(i + 1));
+    places.emplace(by_words[i].id, i);
+  }
+  double rank = 0;
+  for (const VectorIndex::Hit& hit : hits) {
+    const auto [place, is_new] = places.emplace(hit.passage, by_words.size());
+    if (is_new) by_words.push_back({.id = hit.passage});
+    Ranked& ranked = by_words[place->second];
+    if (ranked.similarity != 0) continue;  // encoded twice between two looks at the file
+    ranked.similarity = static_cast<double>(hit.similarity);
+    ranked.fused += 1 / (kFusion + ++rank);
+  }
+  std::stable_sort(by_words.begin(), by_words.end(),
+                   [](const Ranked& a, const Ranked& b) { return a.fused > b.fused; });
+  return by_words;
+}
+
+/// Texts and names of the first `limit`; what was deleted since the index was read is passed over.
+void KnowledgeReader::fetch(const std::vector<Ranked>& ranked, std::size_t limit, Found& found) {
+  for (const Ranked& one : ranked) {
+    if (found.passages.size() == limit) return;
+    const ResetOnExit done{fetch_};
+    fetch_.bind(1, one.id);
+    if (!fetch_.step()) continue;
+    found.passages.push_back({.id = one.id,
+                              .collection = fetch_.text(0),
+                              .source = fetch_.text(1),
+                              .heading = fetch_.text(2),
+                              .text = fetch_.text(3),
+                              .score = one.score,
+                              .similarity = one.similarity});
+  }
+}
+
 Found KnowledgeReader::search(const SearchQuery& query) {
   Found found;
   const Snapshot snapshot(db_);
@@ -181,42 +239,43 @@ Found KnowledgeReader::search(const SearchQuery& query) {
   seen_version_ = version_.integer(0);
   const std::vector<Term> terms = terms_of(query.text, passages);
   const std::string match = expression_of(terms, passages, found);
-  if (match.empty()) return found;
-  const int limit = std::clamp(query.limit, 0, rules_.passages_max);
-  for (const Range& range : ranges_of(query.collections)) {
-    const ResetOnExit done{search_};
-    search_.bind_text(1, match);
-    search_.bind(2, range.first);
-    search_.bind(3, range.last);
-    search_.bind(4, std::int64_t{limit});
-    while (search_.step()) {
-      found.passages.push_back({.id = search_.integer(0),
-                                .collection = search_.text(1),
-                                .source = search_.text(2),
-                                .heading = search_.text(3),
-                                .text = search_.text(4),
-                                .score = -search_.real(5)});
-    }
+  const bool dense = query.index != nullptr && !query.vector.empty();
+  const auto limit = static_cast<std::size_t>(std::clamp(query.limit, 0, rules_.passages_max));
+  const auto depth = dense ? static_cast<std::size_t>(rules_.passages_max) : limit;
+  const std::vector<PassageRange> ranges = ranges_of(query.collections);
+  std::vector<Ranked> ranked;
+  if (!match.empty()) ranked = rank_by_words(match, ranges, depth);
+  if (!ranked.empty()) found.score_best = ranked[0].score;
+  if (ranked.size() > 1) found.score_next = ranked[1].score;
+  if (dense) {
+    const auto hits = query.index->search(query.vector, ranges, depth);
+    ranked = fused(std::move(ranked), hits);
   }
-  std::stable_sort(found.passages.begin(), found.passages.end(),
-                   [](const Passage& a, const Passage& b) { return a.score > b.score; });
-  const std::size_t kept = std::min(found.passages.size(), static_cast<std::size_t>(limit));
-  found.passages.erase(found.passages.begin() + static_cast<std::ptrdiff_t>(kept),
-                       found.passages.end());
+  fetch(ranked, limit, found);
   if (!found.passages.empty()) found.covered = covered_by(found.passages.front(), terms);
   return found;
+}
+
+std::shared_ptr<const VectorIndex> KnowledgeReader::refreshed(
+    std::shared_ptr<const VectorIndex> old) {
+  const Snapshot snapshot(db_);
+  return VectorIndex::refreshed(std::move(old), db_);
 }
 
 std::vector<CollectionRow> KnowledgeReader::collections() {
   std::vector<CollectionRow> rows;
   Statement list = db_.prepare(
-      "SELECT name, documents, passages, bytes, created_us FROM collections ORDER BY name");
+      "SELECT name, documents, passages, bytes, created_us, e.encoder, e.dimension, e.vectors "
+      "FROM collections LEFT JOIN encodings e ON e.collection = collections.id ORDER BY name");
   while (list.step()) {
     rows.push_back({.name = list.text(0),
                     .documents = list.integer(1),
                     .passages = list.integer(2),
                     .bytes = list.integer(3),
-                    .created_us = list.integer(4)});
+                    .created_us = list.integer(4),
+                    .encoder = list.text(5),
+                    .dimension = list.integer(6),
+                    .vectors = list.integer(7)});
   }
   return rows;
 }

@@ -64,7 +64,30 @@ CREATE TRIGGER passages_delete AFTER DELETE ON passages BEGIN
 END;
 )sql";
 
-constexpr std::array kMigrations = {kFirst};
+// What a collection's vectors were made by, and how many of its passages have one. `seq` is the
+// order in which they were written: what is new since is a range. Triggers keep the count.
+constexpr std::string_view kVectors = R"sql(
+CREATE TABLE encodings(
+  collection INTEGER PRIMARY KEY REFERENCES collections(id) ON DELETE CASCADE,
+  encoder TEXT NOT NULL,
+  dimension INTEGER NOT NULL CHECK(dimension BETWEEN 1 AND 8192),
+  vectors INTEGER NOT NULL DEFAULT 0
+) STRICT;
+
+CREATE TABLE passage_vectors(
+  seq INTEGER PRIMARY KEY AUTOINCREMENT,
+  passage INTEGER NOT NULL UNIQUE REFERENCES passages(id) ON DELETE CASCADE,
+  vector BLOB NOT NULL -- int8, one for each dimension; empty: the encoder refused the passage
+) STRICT;
+CREATE TRIGGER passage_vectors_insert AFTER INSERT ON passage_vectors BEGIN
+  UPDATE encodings SET vectors = vectors + 1 WHERE collection = new.passage >> 40;
+END;
+CREATE TRIGGER passage_vectors_delete AFTER DELETE ON passage_vectors BEGIN
+  UPDATE encodings SET vectors = vectors - 1 WHERE collection = old.passage >> 40;
+END;
+)sql";
+
+constexpr std::array kMigrations = {kFirst, kVectors};
 
 }  // namespace
 

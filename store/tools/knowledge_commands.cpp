@@ -14,6 +14,7 @@
 
 #include "store/knowledge_import.h"
 #include "store/knowledge_reader.h"
+#include "store/knowledge_vectors.h"
 
 namespace store {
 namespace {
@@ -47,12 +48,16 @@ Knowledge open(const Args& args) {
   return Knowledge(options, now_us);
 }
 
-KnowledgeReader open_reader(const Args& args) {
+std::string existing_file(const Args& args) {
   const std::string path = file_in(args.data_dir);
   if (!fs::exists(path)) {
     throw std::runtime_error(path + ": nothing there yet; `skillyard knowledge add` makes it");
   }
-  return KnowledgeReader(path);
+  return path;
+}
+
+KnowledgeReader open_reader(const Args& args) {
+  return KnowledgeReader(existing_file(args));
 }
 
 /// One line that is written over on a terminal; nothing in a pipe.
@@ -96,11 +101,14 @@ void add(const Args& args) {
 }
 
 void list(const Args& args) {
-  std::printf("%-24s %12s %12s %14s\n", "collection", "documents", "passages", "bytes");
+  std::printf("%-24s %12s %12s %14s %12s  %s\n", "collection", "documents", "passages", "bytes",
+              "vectors", "encoder");
   for (const CollectionRow& row : open_reader(args).collections()) {
-    std::printf("%-24s %12lld %12lld %14lld\n", row.name.c_str(),
+    const std::string by =
+        row.encoder.empty() ? "" : row.encoder + " (" + std::to_string(row.dimension) + ")";
+    std::printf("%-24s %12lld %12lld %14lld %12lld  %s\n", row.name.c_str(),
                 static_cast<long long>(row.documents), static_cast<long long>(row.passages),
-                static_cast<long long>(row.bytes));
+                static_cast<long long>(row.bytes), static_cast<long long>(row.vectors), by.c_str());
   }
 }
 
@@ -130,6 +138,12 @@ void remove(const Args& args) {
           : knowledge.remove(args.collection, args.source);
   line.clear();
   std::cout << removed.documents << " documents, " << removed.passages << " passages deleted\n";
+}
+
+void forget_vectors(const Args& args) {
+  KnowledgeOptions options;
+  options.path = existing_file(args);
+  std::cout << KnowledgeVectors(options).forget(args.collection) << " vectors deleted\n";
 }
 
 void write_export(const Args& args) {
@@ -184,6 +198,11 @@ void add_knowledge_commands(CLI::App& app, const std::string& data_dir) {
   auto* deleting = add_command(*knowledge, args, "delete", "a collection, or one document", remove);
   deleting->add_option("collection", args->collection)->required();
   deleting->add_option("--source", args->source, "only the document of this path or id");
+
+  auto* forgetting = add_command(
+      *knowledge, args, "forget-vectors",
+      "the vectors of a collection, so that another encoder may make them anew", forget_vectors);
+  forgetting->add_option("collection", args->collection)->required();
 
   auto* exporting =
       add_command(*knowledge, args, "export", "a collection as JSON Lines", write_export);
