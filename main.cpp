@@ -57,6 +57,7 @@ int serve(const Args& args) {
   http::BatchDesk batches((fs::path(house.config.data) / "batches.db").string(), house.config.http,
                           make);
   house.batches = &batches;
+  const auto filling = house::fill_vectors(house);
   http::Server server(house.config.http, make);
   std::optional<http::Server> admin;
   if (!house.config.admin.listen.empty()) {

@@ -33,7 +33,7 @@ struct Answer {
   std::uint32_t chosen = 0;             // index into replies: whose words the client gets
   std::vector<experts::Reply> replies;  // every call that was made, fallbacks included, in order
   experts::Usage usage;                 // sum over the replies
-  std::int64_t cost_microusd = 0;       // sum over the replies
+  std::int64_t cost_microusd = 0;       // sum over the replies, and of what was asked to look up
   float confidence = 0;  // posterior probability that the answer is right; 0: not estimated
   std::string decision_id;
   std::string retrieval;  // what the gate said and which sources were shown: a JSON object; empty:

@@ -174,6 +174,7 @@ experts::ExpertOptions read_expert(Section& in) {
     can.read("images", out.capabilities.images);
     can.read("logprobs", out.capabilities.logprobs);
     can.read("many", out.capabilities.many);
+    can.read("embeddings", out.capabilities.embeddings);
   });
   in.read("skills", out.skills);
   in.read("concurrency_max", out.concurrency_max, 1, 100'000);
@@ -222,6 +223,12 @@ void read_lookup(Section& in, Config& out) {
   in.read("gate", out.gate);
   in.read("threads", out.lookup.threads, 1, 64);
   in.read("queue_max", out.lookup.queue_max, 1, 65'536);
+  in.read("encoder", out.lookup.encoder);
+  auto encode_ms = out.lookup.encode_wait_max.count();
+  in.read("encode_ms_max", encode_ms, 1, 60'000);
+  out.lookup.encode_wait_max = std::chrono::milliseconds(encode_ms);
+  in.read("encode_batch", out.lookup.encode_batch, 1, 2'048);
+  in.read("vectors_bytes_max", out.lookup.vectors_bytes_max, 0, 64 * kGiB);
   auto wait_ms = out.lookup.wait_max.count();
   in.read("wait_ms_max", wait_ms, 1, 60'000);
   out.lookup.wait_max = std::chrono::milliseconds(wait_ms);
@@ -279,8 +286,9 @@ void check_place(const experts::ExpertOptions& expert, const std::string& place,
     if (expert.url.empty() || expert.url.find("://") != std::string::npos)
       faults.push_back(place + ".path: must name a GGUF file of this machine");
     const auto& can = expert.capabilities;
-    if (can.tools || can.images || can.many)
-      faults.push_back(place + ".capabilities: a native expert has no tools, images or many");
+    if (can.tools || can.images || can.many || can.embeddings)
+      faults.push_back(place +
+                       ".capabilities: a native expert has no tools, images, many or embeddings");
     return;
   }
   if (!is_http_url(expert.url))
@@ -306,8 +314,11 @@ void check_experts(const std::vector<experts::ExpertOptions>& experts, Faults& f
 }
 
 void check_pools(const Config& config, Faults& faults) {
-  std::set<std::string> experts, pools = {"auto"};
-  for (const auto& expert : config.experts) experts.insert(expert.name);
+  std::set<std::string> experts, encoders, pools = {"auto"};
+  for (const auto& expert : config.experts) {
+    experts.insert(expert.name);
+    if (expert.capabilities.embeddings) encoders.insert(expert.name);
+  }
   for (std::size_t i = 0; i < config.pools.size(); ++i) {
     const auto& pool = config.pools[i];
     const auto place = "pools[" + std::to_string(i) + "]";
@@ -317,6 +328,9 @@ void check_pools(const Config& config, Faults& faults) {
                        ".name: must be 1 to 128 visible ASCII characters without @ , / \" \\");
     else if (!pools.insert(pool.name).second && !is_auto)
       faults.push_back(place + ".name: `" + pool.name + "` is there already");
+    for (const auto& name : {pool.default_expert, pool.aggregation.expert})
+      if (encoders.contains(name))
+        faults.push_back(place + ": `" + name + "` makes embeddings, it cannot answer");
     auto members = pool.experts;
     if (!pool.default_expert.empty()) members.push_back(pool.default_expert);
     if (!pool.aggregation.expert.empty()) members.push_back(pool.aggregation.expert);
@@ -327,6 +341,18 @@ void check_pools(const Config& config, Faults& faults) {
                        (near.empty() ? std::string() : "; did you mean `" + near + "`?"));
     }
   }
+}
+
+void check_encoder(const Config& config, Faults& faults) {
+  const auto& name = config.lookup.encoder;
+  if (name.empty()) return;
+  std::set<std::string> encoders;
+  for (const auto& expert : config.experts)
+    if (expert.capabilities.embeddings) encoders.insert(expert.name);
+  if (encoders.contains(name)) return;
+  const auto near = nearest(name, encoders);
+  faults.push_back("retrieval.encoder: no expert `" + name + "` makes embeddings" +
+                   (near.empty() ? std::string() : "; did you mean `" + near + "`?"));
 }
 
 /// Cards must be told apart; a skill without a card stands for the words of its name. A name close
@@ -398,6 +424,7 @@ Config read(const nlohmann::json& document, Faults& faults, nlohmann::json* show
 }
 
 void check(const Config& config, Faults& faults) {
+  check_encoder(config, faults);
   check_experts(config.experts, faults);
   check_pools(config, faults);
   check_skills(config, faults);

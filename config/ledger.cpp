@@ -116,8 +116,8 @@ std::size_t able(const router::PoolOptions& pool, const Config& config,
     const auto& members = pool.experts;
     const bool inside =
         members.empty() || std::find(members.begin(), members.end(), expert.name) != members.end();
-    return inside && expert.enabled && may_win(config, expert.name) &&
-           (!healthy || healthy(expert.name));
+    return inside && expert.enabled && !expert.capabilities.embeddings &&
+           may_win(config, expert.name) && (!healthy || healthy(expert.name));
   };
   return static_cast<std::size_t>(
       std::count_if(config.experts.begin(), config.experts.end(), is_able));

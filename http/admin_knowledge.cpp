@@ -1,5 +1,6 @@
 // Collections of the knowledge, over the administrators' listener. The file is opened for each
 // request, on a worker: others may write to it between two.
+#include <algorithm>
 #include <chrono>
 #include <filesystem>
 #include <sstream>
@@ -10,6 +11,7 @@
 #include "http/workers.h"
 #include "store/knowledge_import.h"
 #include "store/knowledge_reader.h"
+#include "store/knowledge_vectors.h"
 
 namespace http {
 
@@ -40,7 +42,10 @@ Json json_of(const store::CollectionRow& row) {
           {"documents", row.documents},
           {"passages", row.passages},
           {"bytes", row.bytes},
-          {"created_us", row.created_us}};
+          {"created_us", row.created_us},
+          {"encoder", row.encoder.empty() ? Json() : Json(row.encoder)},
+          {"dimension", row.dimension},
+          {"vectors", row.vectors}};
 }
 
 /// Has `job` done on a worker. False: the reply says why it could not be.
@@ -65,10 +70,19 @@ std::vector<store::CollectionRow> collections_of(const std::string& path) {
   return store::KnowledgeReader(path).collections();
 }
 
+std::int64_t forget_vectors(const std::string& path, const std::string& collection) {
+  store::KnowledgeOptions options;
+  options.path = path;
+  return store::KnowledgeVectors(options).forget(collection);
+}
+
+bool is_listed(const std::vector<store::CollectionRow>& all, const std::string& name) {
+  return std::any_of(all.begin(), all.end(), [&](const auto& row) { return row.name == name; });
+}
+
 /// Whether a collection is there; the reply says so when not.
 bool is_there(Session& session, const std::vector<store::CollectionRow>& all) {
-  for (const auto& row : all)
-    if (row.name == session.argument()) return true;
+  if (is_listed(all, session.argument())) return true;
   reply_problem(session, Fault::no_such_row,
                 "there is no collection `" + session.argument() + "`; GET /admin/knowledge",
                 "name");
@@ -159,18 +173,29 @@ asio::awaitable<void> put_document(Session& session) {
 }
 
 asio::awaitable<void> remove_documents(Session& session) {
-  QueryFields query(session.request().query(), {"source"});
+  QueryFields query(session.request().query(), {"source", "vectors"});
   if (query.problem()) {
     fill(session.response(), *query.problem());
     co_return;
   }
   const auto source = query.text("source");
+  const auto only_vectors = query.text("vectors");
+  if (!only_vectors.empty() && (only_vectors != "only" || !source.empty())) {
+    reply_problem(session, Fault::bad_value, "`vectors` is `only`, and without a `source`",
+                  "vectors");
+    co_return;
+  }
   std::vector<store::CollectionRow> rows;
   store::Removed removed;
+  std::int64_t vectors = 0;
   const std::string path = path_of(session);
   std::function<void()> job = [&] {
     rows = collections_of(path);
     if (rows.empty()) return;
+    if (!only_vectors.empty()) {
+      if (is_listed(rows, session.argument())) vectors = forget_vectors(path, session.argument());
+      return;
+    }
     auto knowledge = open_for_writing(path);
     removed = source.empty() ? knowledge.remove_collection(session.argument(), {})
                              : knowledge.remove(session.argument(), source);
@@ -185,7 +210,8 @@ asio::awaitable<void> remove_documents(Session& session) {
   reply_json(session, {{"object", "skillyard.removed"},
                        {"collection", session.argument()},
                        {"documents", removed.documents},
-                       {"passages", removed.passages}});
+                       {"passages", removed.passages},
+                       {"vectors", vectors}});
 }
 
 }  // namespace http

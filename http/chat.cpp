@@ -42,8 +42,9 @@ std::optional<Problem> complete(Session& session, router::Query& query) {
 void add_decision_fields(Session& session, const router::Query& query) {
   Response& response = session.response();
   response.add("x-skillyard-decision", query.id);
-  if (query.expert.empty()) {
-    response.add("x-skillyard-policy", router::version_text(session.thread().doors().policy_version()));
+  if (query.expert.empty() && query.call.task == experts::Task::chat) {
+    const std::uint64_t version = session.thread().doors().policy_version();
+    response.add("x-skillyard-policy", router::version_text(version));
   }
 }
 
@@ -55,6 +56,17 @@ Problem reason_for_none(const Session& session, const NetThread& thread,
   problem.fault = thread.draining() ? Fault::draining : Fault::deadline;
   problem.message = thread.draining() ? "the service is shutting down"
                                       : "the request took longer than its total deadline";
+  return problem;
+}
+
+/// Embeddings were asked of a pool that has nobody to make them.
+Problem no_encoder(const router::Query& query) {
+  Problem problem;
+  problem.fault = Fault::unsupported;
+  problem.param = "model";
+  problem.message = "no expert of `" + std::string(kOwnPrefix) + query.pool +
+                    "` makes embeddings; one that does says so: \"capabilities\": "
+                    "{\"embeddings\": true}";
   return problem;
 }
 
@@ -76,7 +88,10 @@ std::string_view reply_whole(Session& session, const router::Query& query,
     response.body = reply->wire;
     return experts::name_of(reply->outcome);
   }
-  const Problem problem = reason_for_none(session, session.thread(), answer);
+  const bool encodes = query.call.task == experts::Task::embeddings;
+  const Problem problem = encodes && answer.replies.empty() && !session.overdue()
+                              ? no_encoder(query)
+                              : reason_for_none(session, session.thread(), answer);
   fill(response, problem);
   return code_of(problem.fault);
 }
@@ -112,9 +127,14 @@ std::string_view reply_in_stream(Session& session, const router::Query& query, E
   return code_of(problem.fault);
 }
 
+std::string_view operation_of(const router::Query& query) {
+  return query.call.task == experts::Task::embeddings ? "embeddings" : "chat";
+}
+
 void record(Session& session, const router::Query& query, const aggregator::Answer& answer,
             std::string_view error, double first_event_s) {
   ChatRecord record;
+  record.operation = operation_of(query);
   std::string requested = query.expert;
   if (requested.empty()) requested.append(kOwnPrefix).append(query.pool);
   record.requested = requested;
@@ -132,22 +152,16 @@ void record(Session& session, const router::Query& query, const aggregator::Answ
   session.thread().metrics().count_panel({answer.replies.size(), answer.changed});
 }
 
-}  // namespace
-
-std::optional<Problem> read_query(Session& session, router::Query& query) {
-  auto problem = session.thread().chat_reader().read(session.request().body, query);
-  if (!problem) problem = complete(session, query);
-  return problem;
-}
-
-asio::awaitable<void> answer_chat(Session& session) {
-  router::Query query;
-  auto problem = read_query(session, query);
+/// The way of a query once it was read, or of the problem with it: limits, corridor, reply,
+/// metrics.
+asio::awaitable<void> answer_query(Session& session, router::Query query,
+                                   std::optional<Problem> problem) {
   Reservation reservation;
   if (!problem) problem = reservation.take(session, query);
   if (problem) {
     fill(session.response(), *problem);
     ChatRecord refused;
+    refused.operation = operation_of(query);
     refused.requested = "other";
     refused.error = code_of(problem->fault);
     session.thread().metrics().count_chat(refused);
@@ -171,6 +185,27 @@ asio::awaitable<void> answer_chat(Session& session) {
   reservation.settle(answer);
   const std::string_view error = reply_in_stream(session, query, stream, answer);
   record(session, query, answer, error, stream.first_event_seconds());
+}
+
+}  // namespace
+
+std::optional<Problem> read_query(Session& session, router::Query& query) {
+  auto problem = session.thread().chat_reader().read(session.request().body, query);
+  if (!problem) problem = complete(session, query);
+  return problem;
+}
+
+asio::awaitable<void> answer_chat(Session& session) {
+  router::Query query;
+  auto problem = read_query(session, query);
+  return answer_query(session, std::move(query), std::move(problem));
+}
+
+asio::awaitable<void> answer_embeddings(Session& session) {
+  router::Query query;
+  auto problem = session.thread().chat_reader().read_embeddings(session.request().body, query);
+  if (!problem) problem = complete(session, query);
+  return answer_query(session, std::move(query), std::move(problem));
 }
 
 }  // namespace http

@@ -1,4 +1,5 @@
 // POST /v1/chat/completions: request body -> Query -> corridor -> reply or stream of events.
+// POST /v1/embeddings: the same, and never a stream.
 #pragma once
 
 #include <boost/asio/awaitable.hpp>
@@ -15,5 +16,9 @@ class Session;
 std::optional<Problem> read_query(Session& session, router::Query& query);
 
 boost::asio::awaitable<void> answer_chat(Session& session);
+
+/// The same way, to the expert that `model` names or, for a pool, to the one that makes the pool's
+/// embeddings (router::Pipeline::encoder_of).
+boost::asio::awaitable<void> answer_embeddings(Session& session);
 
 }  // namespace http

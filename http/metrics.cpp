@@ -85,12 +85,12 @@ void Metrics::Shard::count_request(std::string_view route, int status) {
 
 void Metrics::Shard::count_chat(const ChatRecord& record) {
   const std::lock_guard lock(mutex_);
-  const std::tuple key(record.requested, record.served, record.error);
+  const std::tuple key(record.requested, record.served, record.error, record.operation);
   auto found = tables_.chats.find(key);
   if (found == tables_.chats.end()) {
     const bool full = tables_.chats.size() >= series_max_;
-    ChatKey made = full ? ChatKey("other", "other", record.error.empty() ? "" : "other")
-                        : ChatKey(record.requested, record.served, record.error);
+    ChatKey made = full ? ChatKey("other", "other", record.error.empty() ? "" : "other", "chat")
+                        : ChatKey(record.requested, record.served, record.error, record.operation);
     found = tables_.chats.try_emplace(std::move(made)).first;
   }
   ChatSeries& series = found->second;
@@ -190,7 +190,7 @@ void Metrics::Shard::write_chats(std::string& out, const Tables& sum) {
   const std::string first = "gen_ai_server_time_to_first_token_seconds";
   const auto labels_of = [](const ChatKey& key) {
     Labels labels;
-    append_label(labels, "gen_ai_operation_name", "chat");
+    append_label(labels, "gen_ai_operation_name", std::get<3>(key));
     append_label(labels, "gen_ai_provider_name", "skillyard");
     append_label(labels, "gen_ai_request_model", std::get<0>(key));
     append_label(labels, "gen_ai_response_model", std::get<1>(key));

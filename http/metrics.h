@@ -38,8 +38,9 @@ struct Histogram {
   }
 };
 
-/// One finished chat request, as the metrics see it.
+/// One finished chat or embeddings request, as the metrics see it.
 struct ChatRecord {
+  std::string_view operation = "chat";  // OpenTelemetry's name: chat, embeddings
   std::string_view requested;  // "skillyard/auto", a pool or an expert the pool knows; else `other`
   std::string_view served;     // expert, empty: none
   std::string_view error;      // code of the problem, empty: none
@@ -105,8 +106,9 @@ class Metrics::Shard {
   static constexpr std::size_t kSeconds = 14;
   static constexpr std::size_t kTokens = 14;
   static constexpr std::size_t kFirst = 16;
-  using RequestKey = std::tuple<std::string, int>;                    // route, status
-  using ChatKey = std::tuple<std::string, std::string, std::string>;  // requested, served, error
+  using RequestKey = std::tuple<std::string, int>;  // route, status
+  // Requested, served, error, operation.
+  using ChatKey = std::tuple<std::string, std::string, std::string, std::string>;
 
   struct ChatSeries {
     Histogram<kSeconds> seconds;

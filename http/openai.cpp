@@ -8,7 +8,6 @@
 #include <array>
 #include <vector>
 
-#include "experts/splice.h"
 #include "http/model_name.h"
 #include "http/openai_read.h"
 
@@ -24,22 +23,6 @@ constexpr std::size_t kStringBytesMax = 4'096;
 constexpr std::size_t kMetadataPairsMax = 16;
 constexpr std::size_t kMetadataKeyMax = 64;
 constexpr std::size_t kMetadataValueMax = 512;
-
-bool read_model(Reading& r, std::string_view param, element value) {
-  std::string_view name;
-  if (value.get(name)) return r.fail_type(param, "a string");
-  if (name.empty() || name.size() > r.options.model_bytes_max) {
-    return r.fail(Fault::bad_value, param,
-                  "`model` must have 1 to " + std::to_string(r.options.model_bytes_max) + " bytes");
-  }
-  for (const char c : name) {
-    if (static_cast<unsigned char>(c) < 0x20 || c == 0x7f) {
-      return r.fail(Fault::bad_value, param, "`model` must not hold control characters");
-    }
-  }
-  r.problem = read_model_name(name, r.query);
-  return !r.problem;
-}
 
 bool read_stream(Reading& r, std::string_view param, element value) {
   return read_bool(r, param, value, r.call().stream);
@@ -184,12 +167,6 @@ bool pass_bool(Reading& r, std::string_view param, element value) {
   return read_bool(r, param, value, ignored);
 }
 
-struct Field {
-  std::string_view name;
-  bool (*read)(Reading&, std::string_view, element);
-  bool ours = false;  // not part of Call::wire
-};
-
 constexpr std::array kFields = {
     Field{"model", read_model, true},
     Field{"messages", read_messages},
@@ -258,10 +235,7 @@ constexpr std::array kFields = {
 static_assert(kFields.size() <= 64, "one bit each says which were there");
 
 constexpr std::uint64_t bit_of(std::string_view name) {
-  for (std::size_t i = 0; i < kFields.size(); ++i) {
-    if (kFields[i].name == name) return std::uint64_t{1} << i;
-  }
-  return 0;
+  return bit_of(kFields, name);
 }
 
 /// What the members say together.
@@ -306,51 +280,10 @@ bool check_whole(Reading& r, std::uint64_t seen) {
   return true;
 }
 
-bool read_member(Reading& r, std::string_view key, element value, std::uint64_t& seen,
-                 std::vector<std::string_view>& unknown, bool& ours) {
-  for (std::size_t i = 0; i < kFields.size(); ++i) {
-    if (kFields[i].name != key) continue;
-    const std::uint64_t bit = std::uint64_t{1} << i;
-    if (seen & bit)
-      return r.fail(Fault::bad_json, key, "`" + std::string(key) + "` is there twice");
-    seen |= bit;
-    ours = kFields[i].ours;
-    if (value.is_null() && key != "model" && key != "messages") return true;
-    return kFields[i].read(r, key, value);
-  }
-  ours = false;
-  if (r.options.strict) {
-    return r.fail(Fault::unknown_field, key,
-                  "`" + std::string(key) + "` is not a field of chat completions (strict mode)");
-  }
-  for (const std::string_view other : unknown) {
-    if (other == key)
-      return r.fail(Fault::bad_json, key, "`" + std::string(key) + "` is there twice");
-  }
-  unknown.push_back(key);
-  return true;
-}
-
-bool read_object(Reading& r, simdjson::dom::object object, std::string_view text) {
+bool read_chat(Reading& r, simdjson::dom::object object, std::string_view text) {
   std::uint64_t seen = 0;
-  std::vector<std::string_view> unknown;
-  std::size_t members = 0;
-  experts::MemberWalk walk(text);
-  std::string& wire = r.call().wire;
-  wire.reserve(text.size());
-  for (const auto [key, value] : object) {
-    if (++members > r.options.json_members_max) {
-      return r.fail(Fault::bad_json, "",
-                    "more than " + std::to_string(r.options.json_members_max) +
-                        " members in the request object");
-    }
-    bool ours = false;
-    if (!read_member(r, key, value, seen, unknown, ours)) return false;
-    const std::string_view written = walk.next();
-    if (ours) continue;
-    if (!wire.empty()) wire.push_back(',');
-    wire.append(written);
-  }
+  const std::uint64_t never_null = bit_of("model") | bit_of("messages");
+  if (!read_members(r, object, text, kFields, never_null, seen)) return false;
   if (!check_whole(r, seen)) return false;
   r.query.text = text_to_route(r.call().messages, r.options);
   return true;
@@ -363,6 +296,15 @@ ChatReader::ChatReader(const Options& options) : options_(options) {}
 ChatReader::~ChatReader() = default;
 
 std::optional<Problem> ChatReader::read(const std::string& body, router::Query& query) {
+  return read_as(read_chat, body, query);
+}
+
+std::optional<Problem> ChatReader::read_embeddings(const std::string& body, router::Query& query) {
+  return read_as(http::read_embeddings, body, query);
+}
+
+std::optional<Problem> ChatReader::read_as(ReadMembers* members, const std::string& body,
+                                           router::Query& query) {
   if (!parser_ || parser_->capacity() > options_.json_kept_bytes_max) {
     parser_ = std::make_unique<simdjson::dom::parser>(options_.body_bytes_max);
     if (parser_->allocate(4'096, static_cast<std::size_t>(options_.json_depth_max))) {
@@ -380,7 +322,7 @@ std::optional<Problem> ChatReader::read(const std::string& body, router::Query& 
   } else if (root.get(object)) {
     reading.fail(Fault::bad_json, "", "the body must be a JSON object");
   } else {
-    read_object(reading, object, body);
+    members(reading, object, body);
   }
   return std::move(reading.problem);
 }

@@ -13,13 +13,16 @@
 #include "router/query.h"
 
 namespace simdjson::dom {
+class object;
 class parser;
-}
+}  // namespace simdjson::dom
 
 namespace http {
 
-/// Reads request bodies of /v1/chat/completions and /v1/route. One per net thread: it keeps the
-/// JSON parser's memory between requests.
+struct Reading;
+
+/// Reads request bodies of /v1/chat/completions, /v1/route and /v1/embeddings. One per net thread:
+/// it keeps the JSON parser's memory between requests.
 class ChatReader {
  public:
   explicit ChatReader(const Options& options);
@@ -32,7 +35,15 @@ class ChatReader {
   /// use.
   std::optional<Problem> read(const std::string& body, router::Query& query);
 
+  /// The same for a body of /v1/embeddings: call.task says so, needs.choices is 0.
+  std::optional<Problem> read_embeddings(const std::string& body, router::Query& query);
+
  private:
+  using ReadMembers = bool(Reading& reading, simdjson::dom::object object, std::string_view text);
+
+  std::optional<Problem> read_as(ReadMembers* members, const std::string& body,
+                                 router::Query& query);
+
   const Options& options_;
   std::unique_ptr<simdjson::dom::parser> parser_;
 };

@@ -2,6 +2,7 @@
 
 #include <cmath>
 
+#include "experts/splice.h"
 #include "http/model_name.h"
 
 namespace http {
@@ -54,6 +55,75 @@ bool check_string(Reading& reading, std::string_view param, element value, std::
   if (value.get(text)) return reading.fail_type(param, "a string");
   if (text.size() <= bytes_max) return true;
   return reading.fail_type(param, "at most " + std::to_string(bytes_max) + " bytes long");
+}
+
+namespace {
+
+bool read_member(Reading& r, std::span<const Field> fields, std::uint64_t never_null,
+                 std::string_view key, element value, std::uint64_t& seen,
+                 std::vector<std::string_view>& unknown, bool& ours) {
+  for (std::size_t i = 0; i < fields.size(); ++i) {
+    if (fields[i].name != key) continue;
+    const std::uint64_t bit = std::uint64_t{1} << i;
+    if (seen & bit)
+      return r.fail(Fault::bad_json, key, "`" + std::string(key) + "` is there twice");
+    seen |= bit;
+    ours = fields[i].ours;
+    if (value.is_null() && !(never_null & bit)) return true;
+    return fields[i].read(r, key, value);
+  }
+  ours = false;
+  if (r.options.strict) {
+    return r.fail(Fault::unknown_field, key,
+                  "`" + std::string(key) + "` is not a field of this request (strict mode)");
+  }
+  for (const std::string_view other : unknown) {
+    if (other == key)
+      return r.fail(Fault::bad_json, key, "`" + std::string(key) + "` is there twice");
+  }
+  unknown.push_back(key);
+  return true;
+}
+
+}  // namespace
+
+bool read_members(Reading& r, simdjson::dom::object object, std::string_view text,
+                  std::span<const Field> fields, std::uint64_t never_null, std::uint64_t& seen) {
+  std::vector<std::string_view> unknown;
+  std::size_t members = 0;
+  experts::MemberWalk walk(text);
+  std::string& wire = r.call().wire;
+  wire.reserve(text.size());
+  for (const auto [key, value] : object) {
+    if (++members > r.options.json_members_max) {
+      return r.fail(Fault::bad_json, "",
+                    "more than " + std::to_string(r.options.json_members_max) +
+                        " members in the request object");
+    }
+    bool ours = false;
+    if (!read_member(r, fields, never_null, key, value, seen, unknown, ours)) return false;
+    const std::string_view written = walk.next();
+    if (ours) continue;
+    if (!wire.empty()) wire.push_back(',');
+    wire.append(written);
+  }
+  return true;
+}
+
+bool read_model(Reading& r, std::string_view param, element value) {
+  std::string_view name;
+  if (value.get(name)) return r.fail_type(param, "a string");
+  if (name.empty() || name.size() > r.options.model_bytes_max) {
+    return r.fail(Fault::bad_value, param,
+                  "`model` must have 1 to " + std::to_string(r.options.model_bytes_max) + " bytes");
+  }
+  for (const char c : name) {
+    if (static_cast<unsigned char>(c) < 0x20 || c == 0x7f) {
+      return r.fail(Fault::bad_value, param, "`model` must not hold control characters");
+    }
+  }
+  r.problem = read_model_name(name, r.query);
+  return !r.problem;
 }
 
 namespace {

@@ -134,6 +134,7 @@ const std::vector<Order>& orders() {
 
 /// The schema of a route's body; empty: none.
 std::string schema_of(const Endpoint& endpoint) {
+  if (endpoint.pattern == "/v1/embeddings") return "embeddings";
   for (const auto& order : orders())
     if (endpoint.method == Method::post && endpoint.pattern == order.pattern)
       return std::string(order.schema);
@@ -174,6 +175,8 @@ Json parameters_of(const Endpoint& endpoint, const std::string& variable) {
     add("dry_run", "1: say how many calls it takes and what they cost, ask nobody");
   if (endpoint.pattern == "/admin/knowledge/{name}" && endpoint.method != Method::get)
     add("source", "of the document");
+  if (endpoint.pattern == "/admin/knowledge/{name}" && endpoint.method == Method::delete_)
+    add("vectors", "only: forget the vectors, keep the documents");
   if (endpoint.pattern == "/admin/knowledge/{name}" && endpoint.method == Method::put)
     add("format", "text, markdown or jsonl");
   return list;
@@ -208,6 +211,27 @@ Json operation_of(const Endpoint& endpoint, const std::string& variable) {
   return operation;
 }
 
+/// POST /v1/embeddings, as http/openai_embeddings.cpp reads it.
+Json embeddings_schema() {
+  const Json whole = {{"type", "integer"}, {"minimum", 0}};
+  const Json tokens = {{"type", "array"}, {"items", whole}, {"minItems", 1}};
+  const auto several = [](const Json& of) {
+    return Json{{"type", "array"}, {"items", of}, {"minItems", 1}, {"maxItems", 2048}};
+  };
+  const Json input = {
+      {"oneOf", Json::array({text_type(), several(text_type()), tokens, several(tokens)})},
+      {"description", "token ids: of the vocabulary of the expert that `model` names"}};
+  const Json encoding = {
+      {"type", "string"}, {"enum", Json::array({"float", "base64"})}, {"default", "float"}};
+  const Json fields = {{"model", text_type()},
+                       {"input", input},
+                       {"encoding_format", encoding},
+                       {"dimensions", {{"type", "integer"}, {"minimum", 1}}},
+                       {"user", text_type()}};
+  return {
+      {"type", "object"}, {"properties", fields}, {"required", Json::array({"model", "input"})}};
+}
+
 Json error_schema() {
   const Json maybe_text = {{"type", Json::array({"string", "null"})}};
   const Json fields = {{"message", text_type()},
@@ -230,7 +254,7 @@ Json openapi_document(const Json& shapes) {
       paths[path][std::string(verb_of(endpoint.method))] = operation_of(endpoint, variable);
     }
   }
-  Json schemas = {{"error", error_schema()}};
+  Json schemas = {{"error", error_schema()}, {"embeddings", embeddings_schema()}};
   for (const auto& [kind, shape] : shapes.items()) schemas[kind] = schema_of(shape);
   for (const auto& order : orders()) schemas[std::string(order.schema)] = schema_of(order.shape);
   const Json key = {{"type", "http"}, {"scheme", "bearer"}};

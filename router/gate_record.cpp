@@ -69,7 +69,8 @@ void add_search(const GateRecord& record, Json& json) {
                                {"collection", source.collection},
                                {"source", source.source},
                                {"heading", source.heading},
-                               {"score", number(source.score)}});
+                               {"score", number(source.score)},
+                               {"similarity", number(source.similarity)}});
 }
 
 void read_search(const Json& json, GateRecord& record) {
@@ -93,7 +94,8 @@ void read_search(const Json& json, GateRecord& record) {
                                   .collection = words(source, "collection"),
                                   .source = words(source, "source"),
                                   .heading = words(source, "heading"),
-                                  .score = read(source, "score")});
+                                  .score = read(source, "score"),
+                                  .similarity = read(source, "similarity")});
 }
 
 }  // namespace
@@ -108,6 +110,7 @@ std::string encode(const GateRecord& record) {
                {"p_correct", number(choice.p_correct)},
                {"propensity", number(choice.propensity)},
                {"explored", choice.explored}};
+  if (!record.encoded.empty()) json["encoded"] = record.encoded;
   if (record.searched()) add_search(record, json);
   return json.dump(-1, ' ', false, Json::error_handler_t::replace);
 }
@@ -120,6 +123,7 @@ std::optional<GateRecord> decode_gate(std::string_view text) {
   if (mode == "on") record.mode = RetrievalMode::always;
   if (mode == "off") record.mode = RetrievalMode::never;
   record.lookup = words(json, "lookup");
+  record.encoded = words(json, "encoded");
   record.search_us = static_cast<std::int64_t>(read(json, "search_us"));
   record.choice.c0 = read(json, "c0");
   record.choice.passages = static_cast<int>(read(json, "passages"));

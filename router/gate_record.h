@@ -5,9 +5,11 @@
 //    "p_correct": 0.7, "propensity": 0.99, "explored": false,
 //    "probe": {"top", "margin", "covered", "found"},
 //    "arms": [{"passages", "r", "kappa", "gain", "threshold"}, ...],
-//    "sources": [{"id", "collection", "source", "heading", "score"}, ...]}
+//    "encoded": "ok", "sources": [{"id", "collection", "source", "heading", "score",
+//    "similarity"}, ...]}
 //
-// SearchProbe, arms and sources are left out where nothing was searched.
+// SearchProbe, arms and sources are left out where nothing was searched, `encoded` where no encoder
+// was asked.
 #pragma once
 
 #include <cstdint>
@@ -24,14 +26,16 @@ namespace router {
 struct GateSource {
   std::int64_t id = 0;
   std::string collection, source, heading;
-  double score = 0;
+  double score = 0;       // store::Passage
+  double similarity = 0;  //
 };
 
 struct GateRecord {
   RetrievalMode mode = RetrievalMode::gated;
-  std::string lookup;  // name_of(LookupOutcome), `none`: no search could have been worth it, or
-                       // `unframed`: found, but the request has no place for passages
-  std::int64_t search_us = 0;
+  std::string lookup;   // name_of(LookupOutcome), `none`: no search could have been worth it, or
+                        // `unframed`: found, but the request has no place for passages
+  std::string encoded;  // name_of(experts::Outcome) of the query's vector; empty: nobody was asked
+  std::int64_t search_us = 0;  // the encoder included
   SearchProbe probe;
   RetrievalChoice choice;
   std::vector<GateSource> sources;  // shown, best first

@@ -13,6 +13,8 @@
 #include <stdexcept>
 #include <utility>
 
+#include "store/knowledge_vectors.h"
+
 namespace router {
 
 namespace asio = boost::asio;
@@ -22,6 +24,17 @@ using Timer = asio::basic_waitable_timer<Clock>;
 namespace {
 
 constexpr std::chrono::minutes kWarnEvery{1};
+constexpr std::chrono::seconds kEncodePause{5};
+
+/// A file of an earlier build is brought up to date before anybody reads it.
+void upgrade(const std::string& path) {
+  struct stat seen {};
+
+  if (::stat(path.c_str(), &seen) != 0) return;
+  store::KnowledgeOptions file;
+  file.path = path;
+  store::KnowledgeVectors{file};
+}
 
 }  // namespace
 
@@ -45,6 +58,7 @@ std::string_view name_of(LookupOutcome outcome) {
 struct Lookup::Job {
   std::string text;
   std::vector<std::string> collections;
+  std::string vector;
   int limit = 0;
   Clock::time_point deadline;
   asio::any_io_executor executor;  // of who waits
@@ -97,6 +111,9 @@ class Lookup::Shelf {
 
   void close() { reader_.reset(); }
 
+  /// Which file the reader reads.
+  std::string file() const { return " " + std::to_string(device_) + ":" + std::to_string(inode_); }
+
  private:
   const std::string& path_;
   const store::SearchRules& rules_;
@@ -105,8 +122,13 @@ class Lookup::Shelf {
   dev_t device_ = 0;
 };
 
-Lookup::Lookup(LookupOptions options, Warn warn)
-    : options_(std::move(options)), warn_(std::move(warn)) {
+Lookup::Lookup(LookupOptions options, Warn warn, std::function<std::string()> encoder)
+    : options_(std::move(options)), warn_(std::move(warn)), encoder_(std::move(encoder)) {
+  try {
+    upgrade(options_.path);
+  } catch (const std::exception& error) {
+    this->warn(error.what());
+  }
   Shelf shelf(options_.path, options_.rules);
   check(shelf);
   for (int i = 0; i < std::max(1, options_.threads); ++i)
@@ -119,13 +141,14 @@ Lookup::~Lookup() {
 
 asio::awaitable<Lookup::Result> Lookup::search(std::string text,
                                                std::vector<std::string> collections, int limit,
-                                               Clock::time_point deadline) {
+                                               Clock::time_point deadline, std::string vector) {
   namespace this_coro = asio::this_coro;
   const bool throws = co_await this_coro::throw_if_cancelled();
   co_await this_coro::throw_if_cancelled(false);
   const auto job = std::make_shared<Job>();
   job->text = std::move(text);
   job->collections = std::move(collections);
+  job->vector = std::move(vector);
   job->limit = limit;
   job->deadline = std::min(deadline, Clock::now() + options_.wait_max);
   job->executor = co_await this_coro::executor;
@@ -199,8 +222,12 @@ void Lookup::run(Shelf& shelf, Job& job) {
     if (is_late) result.outcome = LookupOutcome::late;
     store::KnowledgeReader* reader = is_late ? nullptr : shelf.reader();
     if (reader != nullptr) {
-      result.found =
-          reader->search({.text = job.text, .collections = job.collections, .limit = job.limit});
+      const auto vectors = job.vector.empty() ? nullptr : index();
+      result.found = reader->search({.text = job.text,
+                                     .collections = job.collections,
+                                     .limit = job.limit,
+                                     .vector = job.vector,
+                                     .index = vectors.get()});
       result.outcome = LookupOutcome::found;
     }
   } catch (const std::exception& error) {
@@ -213,13 +240,43 @@ void Lookup::run(Shelf& shelf, Job& job) {
 void Lookup::check(Shelf& shelf) {
   std::int64_t passages = 0;
   try {
-    if (store::KnowledgeReader* reader = shelf.reader())
+    if (store::KnowledgeReader* reader = shelf.reader()) {
       for (const auto& row : reader->collections()) passages += row.passages;
+      refresh_index(*reader, shelf.file());
+    }
   } catch (const std::exception& error) {
     shelf.close();
     warn(error.what());
   }
   passages_.store(passages, std::memory_order_relaxed);
+}
+
+/// On the thread that checks; the others search on in the old one meanwhile.
+void Lookup::refresh_index(store::KnowledgeReader& reader, const std::string& file) {
+  if (!encoder_) return;
+  const std::string encoder = encoder_();
+  auto old = index();
+  if (!old || encoder + file != indexed_)
+    old = std::make_shared<store::VectorIndex>(encoder, options_.vectors_bytes_max);
+  auto made = reader.refreshed(std::move(old));
+  if (made->full())
+    warn(
+        "there are more vectors than `retrieval.vectors_bytes_max` has room for: the passages "
+        "beyond are found by words alone");
+  vectors_.store(static_cast<std::int64_t>(made->size()), std::memory_order_relaxed);
+  indexed_ = encoder + file;
+  const std::lock_guard lock(mutex_);
+  index_ = std::move(made);
+}
+
+std::shared_ptr<const store::VectorIndex> Lookup::index() {
+  const std::lock_guard lock(mutex_);
+  return index_;
+}
+
+void Lookup::pause_encoding() noexcept {
+  const auto until = Clock::now() + kEncodePause;
+  encode_again_.store(until.time_since_epoch().count(), std::memory_order_relaxed);
 }
 
 void Lookup::warn(std::string_view sentence) {

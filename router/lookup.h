@@ -51,7 +51,9 @@ class Lookup {
 
   /// Looks at the file before it returns. `warn` is called on the lookup threads, at most once a
   /// minute.
-  Lookup(LookupOptions options, Warn warn);
+  /// `encoder` says what vectors of the configured expert are recorded under (encoder_name()), now;
+  /// empty: there is no such expert. Null where none is configured.
+  Lookup(LookupOptions options, Warn warn, std::function<std::string()> encoder = nullptr);
 
   /// Nobody searches any more.
   ~Lookup();
@@ -61,10 +63,27 @@ class Lookup {
   /// Any thread; one load.
   bool has_passages() const noexcept { return passages_.load(std::memory_order_relaxed) > 0; }
 
+  /// Whether a search is better with the query's vector. Any thread; two loads.
+  bool wants_vector() const noexcept {
+    return vectors_.load(std::memory_order_relaxed) > 0 &&
+           experts::Clock::now().time_since_epoch().count() >=
+               encode_again_.load(std::memory_order_relaxed);
+  }
+
+  /// The encoder failed or was late: for some seconds no query waits for it.
+  void pause_encoding() noexcept;
+
+  const LookupOptions& options() const noexcept { return options_; }
+
+  /// Passages with a vector that searches compare.
+  std::int64_t vectors() const noexcept { return vectors_.load(std::memory_order_relaxed); }
+
+  /// `vector`: the query's, by store::quantise(); empty: by words alone.
   /// Resumes on the caller's thread, at the latest at `deadline` or after wait_max. Never throws
   /// for what the file can do wrong; cancelled: an outcome.
   boost::asio::awaitable<Result> search(std::string text, std::vector<std::string> collections,
-                                        int limit, experts::Clock::time_point deadline);
+                                        int limit, experts::Clock::time_point deadline,
+                                        std::string vector = {});
 
   /// By outcome.
   std::array<std::uint64_t, kLookupOutcomes> counts() const;
@@ -78,15 +97,21 @@ class Lookup {
   void work(const std::stop_token& stop, bool checks);
   void run(Shelf& shelf, Job& job);
   void check(Shelf& shelf);
+  void refresh_index(store::KnowledgeReader& reader, const std::string& file);
+  std::shared_ptr<const store::VectorIndex> index();
   void warn(std::string_view sentence);
 
   const LookupOptions options_;
   const Warn warn_;
-  std::atomic<std::int64_t> passages_{0};
+  const std::function<std::string()> encoder_;
+  std::atomic<std::int64_t> passages_{0}, vectors_{0};
+  std::atomic<experts::Clock::rep> encode_again_{0};
   std::array<std::atomic<std::uint64_t>, kLookupOutcomes> counts_{};
   std::mutex mutex_;
   std::condition_variable_any news_;
-  std::deque<std::shared_ptr<Job>> queue_;    // guarded by mutex_
+  std::deque<std::shared_ptr<Job>> queue_;           // guarded by mutex_
+  std::shared_ptr<const store::VectorIndex> index_;  // guarded by mutex_
+  std::string indexed_;  // the checking thread's: encoder and file whose vectors are in index_
   experts::Clock::time_point quiet_until_{};  // guarded by mutex_: no further warning before
   std::vector<std::jthread> threads_;         // last: they run on everything above
 };

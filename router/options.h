@@ -16,6 +16,13 @@ struct LookupOptions {
   std::chrono::milliseconds wait_max{250};       // of a query for its passages
   std::chrono::milliseconds check_every{2'000};  // for a file that appears, changes or goes
   store::SearchRules rules;
+
+  // Dense search. Vectors of passages are made in the background (router/vector_fill.h).
+  std::string encoder;                             // the expert that makes them; empty: words alone
+  std::chrono::milliseconds encode_wait_max{150};  // of a query for its vector; late by up to
+                                                   // experts::PoolOptions::sweep_ms
+  int encode_batch = 32;                           // passages in one call
+  std::size_t vectors_bytes_max = 512u << 20;      // in memory; passages beyond: words alone
 };
 
 }  // namespace router

@@ -2,9 +2,11 @@
 
 #include <algorithm>
 
+#include "router/encoder.h"
 #include "router/gate_record.h"
 #include "router/panel.h"
 #include "router/passages.h"
+#include "store/utf8.h"
 
 namespace router {
 namespace {
@@ -61,8 +63,8 @@ SearchProbe probe_of(const store::Found& found) {
   SearchProbe probe;
   probe.found = static_cast<int>(found.passages.size());
   if (probe.found == 0) return probe;
-  const double best = found.passages[0].score;
-  const double second = probe.found > 1 ? found.passages[1].score : 0;
+  const double best = found.score_best;
+  const double second = found.score_next;
   if (found.score_max > 0) probe.top = best / found.score_max;
   if (best > 0) probe.margin = (best - second) / best;
   probe.covered = found.covered;
@@ -97,7 +99,8 @@ void show(const Query& query, store::Found& found, GateRecord& record, Retrieved
                               .collection = passage.collection,
                               .source = passage.source.substr(0, kPassageNameBytesMax),
                               .heading = passage.heading.substr(0, kPassageNameBytesMax),
-                              .score = passage.score});
+                              .score = passage.score,
+                              .similarity = passage.similarity});
   }
 }
 
@@ -132,7 +135,7 @@ RetrievalTask start_retrieval(const RetrievalOptions& pool, const Query& query) 
   return task;
 }
 
-boost::asio::awaitable<Retrieved> retrieve(Lookup& lookup, const Query& query,
+boost::asio::awaitable<Retrieved> retrieve(Lookup& lookup, experts::Pool& pool, const Query& query,
                                            const RetrievalTask& task) {
   Retrieved retrieved;
   GateRecord record;
@@ -145,10 +148,24 @@ boost::asio::awaitable<Retrieved> retrieve(Lookup& lookup, const Query& query,
     co_return retrieved;
   }
   const auto start = Clock::now();
-  std::string text(last_words(query.call).substr(0, store::SearchRules{}.query_bytes_max));
+  const std::string_view words = last_words(query.call);
+  std::string text(
+      words.substr(0, store::code_point_at(words, store::SearchRules{}.query_bytes_max)));
   std::vector<std::string> collections = task.collections;
-  Lookup::Result result = co_await lookup.search(std::move(text), std::move(collections),
-                                                 kPassages.back(), query.call.deadline);
+  std::string vector;
+  if (!text.empty() && lookup.wants_vector()) {
+    const std::vector<std::string> texts = {text};
+    const auto by = std::min(query.call.deadline, start + lookup.options().encode_wait_max);
+    Encoded encoded = co_await encode(pool, lookup.options().encoder, texts, by, false);
+    record.encoded = experts::name_of(encoded.outcome);
+    retrieved.cost_microusd = encoded.cost_microusd;
+    const bool made = encoded.outcome == experts::Outcome::ok;
+    if (made) vector = std::move(encoded.vectors.front());
+    if (!made && encoded.outcome != experts::Outcome::cancelled) lookup.pause_encoding();
+  }
+  Lookup::Result result =
+      co_await lookup.search(std::move(text), std::move(collections), kPassages.back(),
+                             query.call.deadline, std::move(vector));
   const auto took = Clock::now() - start;
   record.search_us = std::chrono::duration_cast<std::chrono::microseconds>(took).count();
   record.lookup = name_of(result.outcome);

@@ -15,6 +15,10 @@
 #include "router/query.h"
 #include "router/retrieval.h"
 
+namespace experts {
+class Pool;
+}
+
 namespace router {
 
 /// What the gate takes an expert for that no learned policy has an estimate of.
@@ -33,6 +37,7 @@ struct RetrievalTask {
 struct Retrieved {
   std::optional<experts::Call> call;  // with passages in it; none: the client's own
   std::vector<std::string> passages;  // that are in it, each with its source's name
+  std::int64_t cost_microusd = 0;     // of the query's vector
   std::string record;                 // the GateRecord as JSON; empty: nothing was considered
   bool cancelled = false;             // nobody waits any more
 };
@@ -42,8 +47,9 @@ struct Retrieved {
 RetrievalTask start_retrieval(const RetrievalOptions& pool, const Query& query);
 
 /// `query` and `task` outlive the coroutine. Never throws for what a lookup can do wrong: then
-/// there are no passages.
-boost::asio::awaitable<Retrieved> retrieve(Lookup& lookup, const Query& query,
+/// there are no passages. Where passages have vectors the query's is asked of the encoder in `pool`
+/// first; without it, or late, the search is by words.
+boost::asio::awaitable<Retrieved> retrieve(Lookup& lookup, experts::Pool& pool, const Query& query,
                                            const RetrievalTask& task);
 
 }  // namespace router

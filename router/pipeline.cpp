@@ -88,7 +88,7 @@ boost::asio::awaitable<aggregator::Answer> Pipeline::answer(const Query& query,
   if (may_retrieve(query, decided)) {
     const RetrievalTask task = task_of(query, decided);
     if (task.rules.mode != RetrievalMode::never)
-      retrieved = co_await retrieve(*lookup_, query, task);
+      retrieved = co_await retrieve(*lookup_, pool_, query, task);
   }
   aggregator::Answer answer;
   if (retrieved.cancelled) {
@@ -100,6 +100,7 @@ boost::asio::awaitable<aggregator::Answer> Pipeline::answer(const Query& query,
   }
   answer.decision_id = query.id;
   answer.retrieval = std::move(retrieved.record);
+  answer.cost_microusd += retrieved.cost_microusd;
   log(query, decided, answer, us_since(start));
   co_return answer;
 }
@@ -157,6 +158,7 @@ PanelTask Pipeline::panel_of(const Query& query, const Decided& decided,
 /// The cheap question before task_of(), for the many queries that look nothing up.
 bool Pipeline::may_retrieve(const Query& query, const Decided& decided) const {
   if (lookup_ == nullptr || decided.route.eligible() == 0 || decided.route.k == 0) return false;
+  if (query.call.task == experts::Task::embeddings) return false;
   const auto mode = decided.desk->retrieval.mode;
   const bool wanted =
       query.knobs.retrieval || mode == PoolRetrieval::gated || mode == PoolRetrieval::on;
@@ -215,7 +217,9 @@ Pipeline::Decided Pipeline::decide_for(const Query& query) {
   refresh(*desk, now);
   Decided decided;
   decided.desk = desk;
-  if (query.expert.empty()) {
+  if (query.call.task == experts::Task::embeddings && query.expert.empty()) {
+    decided.route = route_to(encoder_of(query.pool), desk->view);
+  } else if (query.expert.empty()) {
     extractor_.extract(query.text, features_);
     decide(query, features_, *desk->policy, desk->view, scratch_, decided.route);
   } else {
@@ -303,6 +307,7 @@ void Pipeline::log(const Query& query, const Decided& decided, const aggregator:
   row.propensity = route.propensity;
   row.abstained = route.abstained;
   row.mode = aggregator::name_of(answer.mode);
+  if (query.call.task == experts::Task::embeddings) row.mode = "embeddings";
   row.outcome = answer.mode == aggregator::Mode::notice ? "ok" : "nobody";
   if (!answer.replies.empty() && answer.mode != aggregator::Mode::notice) {
     const auto& reply = answer.reply();
@@ -333,6 +338,17 @@ bool Pipeline::knows_pool(std::string_view name) {
   const Rules& rules = current_rules();
   return std::any_of(rules.pools.begin(), rules.pools.end(),
                      [&](const PoolOptions& pool) { return pool.name == name; });
+}
+
+std::string Pipeline::encoder_of(std::string_view pool) {
+  const Rules& rules = current_rules();
+  const auto found = std::find_if(rules.pools.begin(), rules.pools.end(),
+                                  [&](const PoolOptions& options) { return options.name == pool; });
+  if (found == rules.pools.end()) return {};
+  for (const auto& expert : pool_.describe())
+    if (expert.options->capabilities.embeddings && is_member(*found, expert.name))
+      return std::string(expert.name);
+  return {};
 }
 
 std::uint64_t Pipeline::policy_version() {

@@ -74,6 +74,9 @@ class Pipeline {
   bool may_retrieve(const Query& query, const Decided& decided) const;
   static RetrievalTask task_of(const Query& query, const Decided& decided);
   Decided decide_for(const Query& query);
+  /// The expert that makes a pool's embeddings: the first of its members that can, and no other
+  /// when that one is ill, since vectors of two models cannot be compared. Empty: there is none.
+  std::string encoder_of(std::string_view pool);
   const Rules& current_rules();
   std::shared_ptr<Desk> desk_of(const Query& query);
   std::shared_ptr<Desk> make_desk(const Rules& rules, const PoolOptions& pool);

@@ -14,17 +14,17 @@ std::uint32_t bits_of(const experts::Capabilities& can) {
          (can.many ? kCanMany : 0U);
 }
 
-bool is_member(const PoolOptions& pool, std::string_view expert) {
-  return pool.experts.empty() ||
-         std::find(pool.experts.begin(), pool.experts.end(), expert) != pool.experts.end();
-}
-
 float share_of(const Life& life) {
   if (life.stage == Stage::shadow) return 0;
   return life.stage == Stage::ramp ? static_cast<float>(life.share) : 1;
 }
 
 }  // namespace
+
+bool is_member(const PoolOptions& pool, std::string_view expert) {
+  return pool.experts.empty() ||
+         std::find(pool.experts.begin(), pool.experts.end(), expert) != pool.experts.end();
+}
 
 PoolView view_of(const std::vector<const experts::ExpertOptions*>& experts, const PoolOptions& pool,
                  const Lives& lives, const Policy& policy) {
@@ -38,7 +38,8 @@ PoolView view_of(const std::vector<const experts::ExpertOptions*>& experts, cons
     member.price_out_microusd = options->prices.out;
     member.context_tokens = options->context_tokens;
     member.capabilities = bits_of(options->capabilities);
-    member.member = is_member(pool, options->name);
+    // What makes vectors takes no chats: it is never a candidate.
+    member.member = is_member(pool, options->name) && !options->capabilities.embeddings;
     if (const auto life = lives.find(options->name); life != lives.end()) {
       member.enabled = life->second.stage != Stage::draining;
       member.share = share_of(life->second);

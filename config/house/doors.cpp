@@ -67,6 +67,15 @@ std::int64_t call_bound_microusd(const router::Query& query, const experts::Expe
   return experts::cost_of(most, dearest) + 1;
 }
 
+/// Most that a query's vector may cost.
+std::int64_t encode_bound_microusd(const House& house) {
+  const auto roster = house.roster.current();
+  const auto* encoder = roster->find(house.lookup.options().encoder);
+  if (encoder == nullptr || !house.lookup.wants_vector()) return 0;
+  const auto bytes = static_cast<std::int64_t>(house.lookup.options().rules.query_bytes_max);
+  return bytes * encoder->options.prices.in / 1'000'000 + 1;
+}
+
 http::CostBound cost_bound(const House& house, const router::Query& query) {
   http::CostBound bound;
   const auto rules = house.rules.current();
@@ -78,7 +87,9 @@ http::CostBound cost_bound(const House& house, const router::Query& query) {
       house.lookup.has_passages() && pool != nullptr &&
       router::start_retrieval(pool->retrieval, query).rules.mode != router::RetrievalMode::never;
   const std::int64_t passages = reads ? router::kFrameBytesMax : 0;
+  const bool encodes = query.call.task == experts::Task::embeddings;
   for (const auto& entry : roster->entries) {
+    if (entry.options.capabilities.embeddings != encodes) continue;
     const auto& name = entry.options.name;
     const bool named = !query.expert.empty() && query.expert == name;
     const bool member =
@@ -90,6 +101,7 @@ http::CostBound cost_bound(const House& house, const router::Query& query) {
       bound.call_microusd =
           std::max(bound.call_microusd, call_bound_microusd(query, entry.options, passages));
   }
+  if (reads && !encodes) bound.call_microusd += encode_bound_microusd(house);
   const int k = query.knobs.k.value_or(1);
   const auto wanted =
       pool == nullptr || query.knobs.aggregation ? query.knobs.aggregation : pool->aggregation.mode;
@@ -257,6 +269,9 @@ void append_lookups(const router::Lookup& lookup, std::string& out) {
         .append("\"} ")
         .append(std::to_string(counts[i]))
         .append("\n");
+  out.append("# TYPE skillyard_passage_vectors gauge\nskillyard_passage_vectors ")
+      .append(std::to_string(lookup.vectors()))
+      .append("\n");
 }
 
 http::Edited edit(House& house, const http::Edit& wish) {
@@ -267,7 +282,22 @@ http::Edited edit(House& house, const http::Edit& wish) {
   return edited;
 }
 
+std::unique_ptr<experts::Pool> make_pool(House& house, boost::asio::io_context& loop) {
+  const experts::PoolOptions options = {.net_threads = house.config.http.net_threads};
+  return std::make_unique<experts::Pool>(loop, house.roster, options,
+                                         experts::make_native_maker(house.models),
+                                         house.residents.wrapper());
+}
+
 }  // namespace
+
+std::unique_ptr<router::VectorFill> fill_vectors(House& house) {
+  if (house.config.lookup.encoder.empty()) return nullptr;
+  return std::make_unique<router::VectorFill>(
+      house.lookup.options(), house.roster,
+      [&house](boost::asio::io_context& loop) { return make_pool(house, loop); },
+      [](std::string_view sentence) { spdlog::warn("knowledge: {}", sentence); });
+}
 
 Rooms::Rooms(boost::asio::io_context& loop, House& house, int index)
     : pool(loop, house.roster,

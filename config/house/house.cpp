@@ -10,6 +10,7 @@
 #include "config/embedded.h"
 #include "experts/discover.h"
 #include "router/cards.h"
+#include "router/encoder.h"
 #include "router/learn/gate_log.h"
 #include "router/version_text.h"
 
@@ -88,7 +89,8 @@ void tell_names(const router::Policy& policy, const experts::Roster& roster) {
     if (!roster.find(expert.name)) missing += " " + expert.name;
   for (const auto& entry : roster.entries) {
     const auto same = [&](const auto& expert) { return expert.name == entry.options.name; };
-    if (std::none_of(policy.experts.begin(), policy.experts.end(), same))
+    if (!entry.options.capabilities.embeddings &&
+        std::none_of(policy.experts.begin(), policy.experts.end(), same))
       unknown += " " + entry.options.name;
   }
   spdlog::info("policy {}: {} experts, {} skills", router::version_text(policy.version),
@@ -101,6 +103,17 @@ router::LookupOptions lookup_of(const config::Config& config) {
   router::LookupOptions options = config.lookup;
   options.path = (fs::path(config.data) / "knowledge.sqlite").string();
   return options;
+}
+
+/// What the vectors of the configured encoder are recorded under, now.
+std::function<std::string()> encoder_of(const config::Config& config,
+                                        const experts::RosterBoard& roster) {
+  if (config.lookup.encoder.empty()) return nullptr;
+  return [&roster, name = config.lookup.encoder] {
+    const auto now = roster.current();
+    const auto* entry = now->find(name);
+    return entry == nullptr ? std::string() : router::encoder_name(entry->options);
+  };
 }
 
 /// The learned gate: the file that is named, or the one that lies beside the database.
@@ -196,8 +209,10 @@ House::House(Settled from)
       roster(experts::make_roster(ledger.config().experts, nullptr)),
       rules(rules_of(ledger.config())),
       journal(config.store, [](std::string_view sentence) { spdlog::warn("log: {}", sentence); }),
-      lookup(lookup_of(config),
-             [](std::string_view sentence) { spdlog::warn("knowledge: {}", sentence); }),
+      lookup(
+          lookup_of(config),
+          [](std::string_view sentence) { spdlog::warn("knowledge: {}", sentence); },
+          encoder_of(config, roster)),
       records(config.store.path, journal),
       keys(book, config.admin.require_key, unix_now_us()),
       checks(fs::path(config.data) / "checks.json") {
@@ -239,7 +254,8 @@ router::PolicyPtr policy_of(const config::Config& config) {
   if (!config.policy.empty()) return router::load_policy(config.policy);
   std::vector<router::DeclaredExpert> declared;
   for (const auto& expert : config.experts)
-    if (expert.enabled) declared.emplace_back(expert.name, expert.skills);
+    if (expert.enabled && !expert.capabilities.embeddings)
+      declared.emplace_back(expert.name, expert.skills);
   return router::compile_cards(config.skills, declared);
 }
 

@@ -28,6 +28,7 @@
 #include "router/learn/jobs.h"
 #include "router/lookup.h"
 #include "router/pipeline.h"
+#include "router/vector_fill.h"
 #include "store/admin_book.h"
 #include "store/eval_book.h"
 #include "store/journal.h"
@@ -108,6 +109,9 @@ struct Rooms {
 
   Rooms(boost::asio::io_context& loop, House& house, int index);
 };
+
+/// Fills in vectors of passages while it lives; null where no encoder is configured.
+std::unique_ptr<router::VectorFill> fill_vectors(House& house);
 
 /// The policy that a configuration routes by: what its experts declare, or the file that it names.
 /// Throws as load_policy() does.

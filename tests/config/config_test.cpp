@@ -144,6 +144,20 @@ TEST(Config, TellsNativeAndRemoteExpertsApart) {
     EXPECT_TRUE(mentions(message, part)) << part << "\nis not in\n" << message;
 }
 
+TEST(Config, WhoMakesEmbeddingsAnswersNoChats) {
+  const auto config = config::parse(
+      R"({"experts":[{"name":"v","url":"http://h/v1","capabilities":{"embeddings":true}}]})", "t");
+  EXPECT_TRUE(config.experts.at(0).capabilities.embeddings);
+  const auto message = refusal(R"({"experts":[
+      {"name":"v","url":"http://h/v1","capabilities":{"embeddings":true}},
+      {"name":"n","kind":"native","path":"n.gguf","capabilities":{"embeddings":true}}],
+      "pools":[{"name":"a","experts":["v"],"default":"v"},
+               {"name":"b","aggregation":{"expert":"v"}}]})");
+  for (const auto* part : {"pools[0]: `v` makes embeddings", "pools[1]: `v` makes embeddings",
+                           "experts[1].capabilities"})
+    EXPECT_TRUE(mentions(message, part)) << part << "\nis not in\n" << message;
+}
+
 TEST(Config, AShareIsOfARamp) {
   const auto config = config::parse(
       R"({"experts":[{"name":"a","url":"http://h/v1","stage":"ramp","share":0.25}]})", "t");

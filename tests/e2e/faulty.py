@@ -1,5 +1,7 @@
-"""Experts that misbehave on purpose, by model name: slow, flaky, cut, limited, secret, echo. Loopback, standard library only."""
+"""Experts that misbehave on purpose, by model name: slow, flaky, cut, limited, secret, echo; vectors and numbers make embeddings. Loopback, standard library only."""
+import base64
 import json
+import struct
 import threading
 import time
 
@@ -22,11 +24,24 @@ class Faulty(recorded.Recorded):
         self.chunk(json.dumps({"id": "chatcmpl-1", "object": "chat.completion.chunk", "created": 1, "model": model,
                                "choices": [{"index": 0, "delta": {"content": content}, "finish_reason": finish}]}))
 
+    def embed(self, request):
+        """`numbers` answers with numbers whatever `encoding_format` says; each input is [its length, 0.5]."""
+        inputs = request["input"] if isinstance(request["input"], list) else [request["input"]]
+        base64_wanted = request.get("encoding_format") == "base64" and request["model"] != "numbers"
+        def vector(text):
+            numbers = [float(len(text)), 0.5]
+            return base64.b64encode(struct.pack("<2f", *numbers)).decode() if base64_wanted else numbers
+        data = [{"object": "embedding", "index": i, "embedding": vector(text)} for i, text in enumerate(inputs)]
+        return self.reply(200, {"object": "list", "data": data, "model": request["model"],
+                                "usage": {"prompt_tokens": len(inputs), "total_tokens": len(inputs)}})
+
     def do_POST(self):
         request = json.loads(self.rfile.read(int(self.headers["content-length"])))
         self.bodies.append(request)
         model, stream = request["model"], request.get("stream", False)
         calls = self.count(model)
+        if self.path.endswith("/embeddings"):
+            return self.embed(request)
         if model == "flaky" and calls % 2 == 1:
             return self.reply(500, {"error": {"message": "try again", "type": "server_error", "param": None, "code": None}})
         if model == "limited":
@@ -66,7 +81,7 @@ class Faulty(recorded.Recorded):
 def serve():
     """Returns (server, port, handler class); handler.seen counts calls per model, handler.gone is set when `slow` lost its client."""
     handler = type("Handler", (Faulty,), {"seen": {}, "gone": threading.Event(), "bodies": [],
-                                          "models": {"slow", "flaky", "cut", "limited", "secret", "echo"}})
+                                          "models": {"slow", "flaky", "cut", "limited", "secret", "echo", "vectors", "numbers"}})
     server = recorded.Server(("127.0.0.1", 0), handler)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     return server, server.server_address[1], handler

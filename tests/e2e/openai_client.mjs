@@ -59,6 +59,25 @@ await assert.rejects(client.chat.completions.create({ model: 'secret', messages 
   return true;
 });
 
+// Embeddings: the client asks for base64 and decodes it, from an expert that knows it and from one that does not.
+for (const model of ['vectors', 'numbers', 'skillyard/auto']) {
+  const made = await client.embeddings.create({ model, input: ['four', 'sixsix'] });
+  assert.deepEqual(made.data.map((item) => Array.from(item.embedding)), [[4, 0.5], [6, 0.5]], model);
+  assert.equal(made.model, model === 'numbers' ? 'numbers' : 'vectors');
+  assert.equal(made.usage.total_tokens, 2);
+}
+const floats = await client.embeddings.create({ model: 'vectors', input: 'four', encoding_format: 'float', dimensions: 2, user: 'ann' });
+assert.deepEqual(floats.data[0].embedding, [4, 0.5]);
+for (const [body, param] of [[{ model: 'echo', input: 'x' }, null], [{ model: 'vectors', input: '' }, 'input'],
+  [{ model: 'skillyard/steady', input: 'x' }, 'model'], [{ model: 'skillyard/auto', input: [1, 2] }, 'input']]) {
+  await assert.rejects(client.embeddings.create(body), (error) => {
+    assert.ok(error instanceof OpenAI.BadRequestError, String(error));
+    assert.equal(error.param, param);
+    return true;
+  });
+}
+await assert.rejects(client.chat.completions.create({ model: 'vectors', messages }), OpenAI.BadRequestError);
+
 // A 500 of the expert is retried before the first byte: the client sees an answer.
 assert.equal((await client.chat.completions.create({ model: 'flaky', messages })).choices[0].message.content, 'flaky says hello');
 

@@ -19,8 +19,11 @@ def main():
     upstream, port, handler = faulty.serve()
     config = place / "config.json"
     names = ["echo", "flaky", "cut", "limited", "slow", "secret"]
+    expert = {"url": f"http://127.0.0.1:{port}/v1", "key_env": "PLANTED_KEY"}
+    encoder = {**expert, "capabilities": {"embeddings": True}, "usd_per_million_tokens": {"in": 1}}
     config.write_text(json.dumps({
-        "experts": [{"name": n, "url": f"http://127.0.0.1:{port}/v1", "model": n, "key_env": "PLANTED_KEY"} for n in names],
+        "experts": [{**encoder, "name": n, "model": n} for n in ["vectors", "numbers"]] +
+                   [{**expert, "name": n, "model": n} for n in names],
         "pools": [{"name": "steady", "experts": ["echo"]}]}))
     script = place / "openai_client.mjs"
     shutil.copy(pathlib.Path(__file__).parent / "openai_client.mjs", script)
@@ -28,6 +31,8 @@ def main():
         done = subprocess.run(["node", script, f"http://127.0.0.1:{served.port}/v1"], capture_output=True, text=True, timeout=120)
         print(done.stdout, done.stderr)
         assert done.returncode == 0, "the client's checks failed"
+        rows = served.ask("GET", "/v1/decisions?expert=vectors&limit=1")[2]["data"]
+        assert rows[0]["mode"] == "embeddings" and rows[0]["cost_microusd"] == 1, rows
         assert handler.gone.wait(10), "the expert's stream was not cancelled when the client aborted"
         last = handler.bodies[-1]
         assert last["tools"][0]["function"]["name"] == "f" and last["response_format"] == {"type": "json_object"} and last["seed"] == 7

@@ -16,6 +16,7 @@
 #include "router/lookup.h"
 #include "router/passage_search.h"
 #include "store/knowledge.h"
+#include "store/knowledge_vectors.h"
 
 namespace router {
 namespace {
@@ -141,12 +142,16 @@ TEST(GateRecord, IsReadBackAsItWasWritten) {
   record.choice.arms[1] = {.r = 0.5, .kappa = 0.25, .gain = -0.5, .threshold = -1};
   record.sources = {
       {.id = 3, .collection = "docs", .source = "a\"\xff", .heading = "h", .score = 2}};
+  record.sources[0].similarity = 0.75;
+  record.encoded = "ok";
   const std::string text = encode(record);
   const auto back = decode_gate(text);
   ASSERT_TRUE(back);
   EXPECT_EQ(encode(*back), text);
   EXPECT_EQ(back->choice.arms[1].gain, -0.5);
   EXPECT_EQ(back->probe.found, 4);
+  EXPECT_EQ(back->encoded, "ok");
+  EXPECT_EQ(back->sources[0].similarity, 0.75);
   for (const char* bad : {"", "{", "[]", "{}", R"({"lookup":1})"}) EXPECT_FALSE(decode_gate(bad));
   EXPECT_TRUE(decode_gate(R"({"lookup":"found","arms":[1,{}],"sources":[7],"probe":[]})"));
 }
@@ -193,12 +198,12 @@ class LookupTest : public testing::Test {
     knowledge.file("animals", batch, passages);
   }
 
-  static Lookup::Result ask(
-      Lookup& lookup, std::string text,
-      experts::Clock::time_point deadline = experts::Clock::time_point::max()) {
+  static Lookup::Result ask(Lookup& lookup, std::string text,
+                            experts::Clock::time_point deadline = experts::Clock::time_point::max(),
+                            std::string vector = {}) {
     asio::io_context io;
     Lookup::Result result;
-    asio::co_spawn(io, lookup.search(std::move(text), {}, 5, deadline),
+    asio::co_spawn(io, lookup.search(std::move(text), {}, 5, deadline, std::move(vector)),
                    [&](std::exception_ptr fault, Lookup::Result got) {
                      EXPECT_FALSE(fault);
                      result = std::move(got);
@@ -231,6 +236,34 @@ TEST_F(LookupTest, NoticesAFileThatAppearsAndFindsInIt) {
   EXPECT_TRUE(ask(lookup, "zeppelin").found.passages.empty());
   fs::remove(options.path);
   EXPECT_TRUE(eventually([&] { return !lookup.has_passages(); }));
+}
+
+TEST_F(LookupTest, ComparesTheVectorsOfItsEncoder) {
+  fill();
+  store::KnowledgeOptions file;
+  file.path = options.path;
+  store::KnowledgeVectors vectors(file);
+  const std::vector<float> north = {0, 1}, east = {1, 0};
+  std::vector<std::string> refused;
+  std::vector<store::PassageVector> made;
+  for (const auto& bare : vectors.next("model", 10, refused))
+    made.push_back({bare.id, store::quantise(bare.text.starts_with("A heron") ? north : east)});
+  Lookup lookup(options, nullptr, [] { return std::string("model"); });
+  EXPECT_FALSE(lookup.wants_vector()) << "there is none yet";
+  vectors.put("model", 2, made);
+  ASSERT_TRUE(eventually([&] { return lookup.vectors() == 2; }));
+  EXPECT_TRUE(lookup.wants_vector());
+  const auto never = experts::Clock::time_point::max();
+  const auto result = ask(lookup, "zeppelin", never, store::quantise(north));
+  ASSERT_EQ(result.outcome, LookupOutcome::found);
+  ASSERT_EQ(result.found.passages.size(), 2u);
+  EXPECT_EQ(result.found.passages[0].source, "heron");
+  EXPECT_TRUE(ask(lookup, "zeppelin", never, "\x01").found.passages.empty()) << "another length";
+  lookup.pause_encoding();
+  EXPECT_FALSE(lookup.wants_vector());
+  Lookup other(options, nullptr, [] { return std::string("another model"); });
+  EXPECT_EQ(other.vectors(), 0);
+  EXPECT_FALSE(other.wants_vector());
 }
 
 TEST_F(LookupTest, ABrokenFileIsAnOutcomeAndAWarning) {
