@@ -130,7 +130,8 @@ constexpr std::array kAdmin = {
              .waits = check_expert},
     Endpoint{.method = Method::post,
              .pattern = "/admin/experts/{name...}/probe",
-             .summary = "Ask an expert graded questions and add it to the policy by its answers, as a job",
+             .summary =
+                 "Ask an expert graded questions and add it to the policy by its answers, as a job",
              .access = Access::admin,
              .takes = Body::json,
              .plain = start_probe},

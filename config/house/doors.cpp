@@ -1,4 +1,6 @@
 // What the edge asks of the house.
+#include <spdlog/spdlog.h>
+
 #include <algorithm>
 #include <boost/asio/ip/address.hpp>
 #include <cmath>
