@@ -56,6 +56,7 @@ struct Call {
   Task task = Task::chat;
   bool base64_wanted = false;  // embeddings: as `encoding_format` in wire says
   std::uint64_t panel = 0;     // the same for calls whose replies are wanted together; 0: alone
+  std::uint64_t kin = 0;       // the same for calls of one skill, which a native expert collates
   std::string request_id;      // sent on as x-request-id
   Clock::time_point deadline = Clock::time_point::max();
 };

@@ -60,6 +60,7 @@ moe::TextRequest request_of(const Call& call, NetThread& thread) {
   sampling.presence_penalty = asked.presence_penalty.value_or(sampling.presence_penalty);
   sampling.logprobs_top = std::min(asked.logprobs_top, moe::kTopLogprobsMax);
   sampling.seed = asked.seed ? static_cast<std::uint64_t>(*asked.seed) : draw(thread);
+  request.kin = call.kin;
   request.tokens_max = asked.tokens_max;
   request.stops = asked.stop;
   request.now = std::chrono::floor<std::chrono::seconds>(std::chrono::system_clock::now());

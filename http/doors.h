@@ -35,8 +35,9 @@ struct Model {
 /// All of them are called on the net thread they were made for and, but for `answer`, do not block.
 struct Doors {
   /// The corridor. `query` and `sink` outlive the coroutine; sink is null unless query.call.stream.
-  /// Cancelled when the client goes away or the deadline passes.
-  std::function<boost::asio::awaitable<aggregator::Answer>(const router::Query& query,
+  /// Of the query it may write what it learns for the call. Cancelled when the client goes away or
+  /// the deadline passes.
+  std::function<boost::asio::awaitable<aggregator::Answer>(router::Query& query,
                                                            experts::Sink* sink)>
       answer;
 

@@ -54,6 +54,11 @@ Route route_to(std::string_view name, const PoolView& view) {
   return route;
 }
 
+/// Call::kin of a query: its first skill under its policy.
+std::uint64_t kin_of(const Route& route) {
+  return route.skills.empty() ? 0 : route.policy_version + route.skills.front().skill + 1;
+}
+
 /// How answers become one, where the request or its pool says so.
 std::optional<aggregator::Mode> mode_wanted(const Query& query, const AggregationOptions& pool) {
   return query.knobs.aggregation ? query.knobs.aggregation : pool.mode;
@@ -80,10 +85,10 @@ Pipeline::Pipeline(experts::Pool& pool, const RulesBoard& rules, store::Journal&
                    Lookup* lookup)
     : pool_(pool), board_(rules), journal_(journal), lookup_(lookup) {}
 
-boost::asio::awaitable<aggregator::Answer> Pipeline::answer(const Query& query,
-                                                            experts::Sink* sink) {
+boost::asio::awaitable<aggregator::Answer> Pipeline::answer(Query& query, experts::Sink* sink) {
   const auto start = Clock::now();
   const Decided decided = decide_for(query);
+  query.call.kin = kin_of(decided.route);
   Retrieved retrieved;
   if (may_retrieve(query, decided)) {
     const RetrievalTask task = task_of(query, decided);

@@ -34,9 +34,10 @@ class Pipeline {
            Lookup* lookup = nullptr);
 
   /// Decides, asks, logs. `query` and `sink` outlive the coroutine; `sink` is used when
-  /// query.call.stream. Never throws for what an expert can do wrong. Cancelled: the experts are
-  /// cancelled too, and the decision is logged as far as it went.
-  boost::asio::awaitable<aggregator::Answer> answer(const Query& query, experts::Sink* sink);
+  /// query.call.stream; of the query only call.kin is written, as soon as its skill is known. Never
+  /// throws for what an expert can do wrong. Cancelled: the experts are cancelled too, and the
+  /// decision is logged as far as it went.
+  boost::asio::awaitable<aggregator::Answer> answer(Query& query, experts::Sink* sink);
 
   /// The decision alone, with its names; asks nobody and logs nothing.
   LoggedRoute route(const Query& query);

@@ -311,7 +311,7 @@ Rooms::Rooms(boost::asio::io_context& loop, House& house, int index)
 http::Doors make_doors(House& house, boost::asio::io_context& loop, int index) {
   const auto rooms = std::make_shared<Rooms>(loop, house, index);
   http::Doors doors;
-  doors.answer = [rooms](const router::Query& query, experts::Sink* sink) {
+  doors.answer = [rooms](router::Query& query, experts::Sink* sink) {
     return rooms->pipeline.answer(query, sink);
   };
   doors.route = [rooms](const router::Query& query) { return rooms->pipeline.route(query); };

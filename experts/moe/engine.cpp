@@ -31,6 +31,7 @@ struct Sequence {
   std::vector<std::uint32_t> weak_pages;  // of the second row, with contrast
   PrefixCache::NodeId node = PrefixCache::kRoot;
   std::size_t pages_stored = 0;  // in the prefix cache
+  int passed_over = 0;           // by later ones, while waiting
   Ending ending;
 
   /// Rows of a step for one token.
@@ -221,17 +222,37 @@ class Engine::Loop {
       cancelled_.clear();
       std::size_t rows = 0;
       for (const Sequence& sequence : running_) rows += sequence.rows();
-      while (!waiting_.empty() &&
-             rows + waiting_.front().rows() <= static_cast<std::size_t>(options_.sequences_max) &&
-             admit(waiting_.front())) {
-        rows += waiting_.front().rows();
-        running_.push_back(std::move(waiting_.front()));
-        waiting_.pop_front();
+      while (!waiting_.empty()) {
+        const auto next = next_waiting();
+        if (rows + next->rows() > static_cast<std::size_t>(options_.sequences_max) || !admit(*next))
+          break;
+        rows += next->rows();
+        running_.push_back(std::move(*next));
+        for (auto it = waiting_.begin(); it != next; ++it) ++it->passed_over;
+        waiting_.erase(next);
       }
       refresh_gauges();
     }
     for (Sequence& sequence : dropped) end(sequence, EndReason::cancelled);
     return true;
+  }
+
+  /// Whose turn it is: the longest waiting one of the kin that most running ones are of, or the
+  /// longest waiting one of all, when there is no such kin or its turn is overdue.
+  std::deque<Sequence>::iterator next_waiting() {
+    if (waiting_.front().passed_over >= kPassedOverMax) return waiting_.begin();
+    std::uint64_t kin = 0;
+    std::size_t most = 0;
+    for (const Sequence& one : running_) {
+      const auto same = static_cast<std::size_t>(std::count_if(
+          running_.begin(), running_.end(),
+          [&](const Sequence& other) { return other.request.kin == one.request.kin; }));
+      if (one.request.kin != 0 && same > most) kin = one.request.kin, most = same;
+    }
+    const auto next = std::find_if(waiting_.begin(), waiting_.end(), [&](const Sequence& one) {
+      return kin != 0 && one.request.kin == kin;
+    });
+    return next == waiting_.end() ? waiting_.begin() : next;
   }
 
   /// Gives a sequence all the pages it can ever need; false when they are not there yet.

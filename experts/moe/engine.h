@@ -2,8 +2,11 @@
 //
 // An Engine owns one thread that runs forward steps over whatever requests are there: every running
 // reply advances by one token a step, and prompts are computed in pieces beside them. Requests are
-// admitted in order of arrival when their worst case (prompt and tokens_max) fits the KV budget;
-// until then they wait, so that a running request never fails for want of memory.
+// admitted when their worst case (prompt and tokens_max) fits the KV budget; until then they wait,
+// so that a running request never fails for want of memory. They are admitted in order of arrival,
+// but those of the kin that most running ones are of come first: rows of one skill use fewer
+// distinct experts, and a step's time is the time to read those. Nobody is passed over more than
+// kPassedOverMax times.
 //
 // A request's tokens do not depend on what else is running: logits are the same bit for bit alone
 // or in any batch, with the prompt computed at once, in pieces or taken from the prefix cache.
@@ -56,6 +59,8 @@ struct Contrast {
   GatePolicy weak{.select = Select::rank, .k = 2};
 };
 
+constexpr int kPassedOverMax = 16;
+
 constexpr float kOutOfPlay = -1e9f;  // a logit that no token is chosen for
 
 /// `strong` becomes the contrast of both, [vocabulary] each.
@@ -64,6 +69,7 @@ void apply_contrast(const Contrast& contrast, std::span<const float> weak, std::
 struct Request {
   std::vector<std::int32_t> prompt;  // at least one token
   int tokens_max = 0;                // at least 1
+  std::uint64_t kin = 0;             // the same for requests of one skill; 0: of none
   GatePolicy gate;                   // the default is the model's own routing
   std::optional<Contrast> contrast;
 

@@ -158,6 +158,7 @@ TextTicket TextModel::submit(TextRequest request) {
           TokenKind::control;
   Request engine_request;
   engine_request.tokens_max = tokens_max;
+  engine_request.kin = request.kin;
   engine_request.gate = request.gate;
   engine_request.contrast = request.contrast;
   std::shared_ptr<Reply> reply;

@@ -47,6 +47,7 @@ struct TextRequest {
   std::chrono::sys_seconds now{};                               // for the template
 
   SamplingOptions sampling;
+  std::uint64_t kin = 0;          // see Request::kin
   std::optional<int> tokens_max;  // unset: TextOptions::tokens_default, or what the context leaves
   std::vector<std::string> stops;
   std::optional<JsonShape> json;  // the reply is a JSON text of this shape

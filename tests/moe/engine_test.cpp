@@ -6,6 +6,7 @@
 
 #include <atomic>
 #include <future>
+#include <mutex>
 #include <random>
 
 #include "tests/moe/planted.h"
@@ -121,6 +122,57 @@ TEST(Engine, AFullCacheQueuesAndEveryoneIsServed) {
   EXPECT_EQ(stats.pages, 3u);
   EXPECT_EQ(stats.pages_free, 3u);
   EXPECT_EQ(stats.finished, 15u);
+}
+
+/// Starts requests of these kin, one token each, behind a request that holds the engine until all
+/// are there; the order in which they ended.
+std::vector<int> order_of(const std::vector<std::uint64_t>& kin, std::uint64_t first_kin) {
+  const Planted planted;
+  EngineOptions options;
+  options.threads = 1;
+  options.sequences_max = 2;
+  Engine engine(planted.model, options);
+  std::promise<void> ready;
+  const auto all_there = ready.get_future().share();
+  std::mutex mutex;
+  std::vector<int> order;
+  std::promise<void> last;
+  const auto one = [&](int index, std::uint64_t its_kin, int tokens) {
+    Request request;
+    request.prompt = {1, 2, 3};
+    request.tokens_max = tokens;
+    request.kin = its_kin;
+    request.choose = [all_there](std::span<const float> logits) {
+      all_there.wait();
+      return best_of(logits);
+    };
+    request.finish = [&, index](const Ending&) {
+      const std::scoped_lock lock(mutex);
+      order.push_back(index);
+      if (order.size() == kin.size() + 1) last.set_value();
+    };
+    EXPECT_EQ(engine.submit(std::move(request)).refusal, Refusal::none);
+  };
+  one(-1, first_kin, 60);
+  for (std::size_t i = 0; i < kin.size(); ++i) one(static_cast<int>(i), kin[i], 1);
+  ready.set_value();
+  EXPECT_EQ(last.get_future().wait_for(std::chrono::seconds(60)), std::future_status::ready);
+  const std::scoped_lock lock(mutex);
+  std::erase(order, -1);
+  return order;
+}
+
+TEST(Engine, AdmitsTheKinOfWhatRunsFirst) {
+  EXPECT_EQ(order_of({7, 5, 7, 5, 7}, 7), (std::vector<int>{0, 2, 4, 1, 3}));
+  EXPECT_EQ(order_of({0, 0, 5, 0}, 0), (std::vector<int>{0, 1, 2, 3}));
+}
+
+TEST(Engine, PassesNobodyOverForEver) {
+  std::vector<std::uint64_t> kin(kPassedOverMax + 6, 7);
+  kin[1] = 5;
+  const std::vector<int> order = order_of(kin, 7);
+  ASSERT_EQ(order.size(), kin.size());
+  EXPECT_EQ(order[kPassedOverMax + 1], 1);
 }
 
 TEST(Engine, RefusesWhatCannotBeServed) {
