@@ -4,21 +4,27 @@
 // distinct experts a layer and step, which is how often weights are read, and tokens a processor
 // second of both. Baseline: the mixed batches of the same run, over the same tokens.
 //
+// Then what an engine makes of it: all texts wait as requests, the domains in turn, and it runs
+// eight at a time, told of what kin they are or not.
+//
 // With SKILLYARD_DATA: models/tiny-moe.F32.gguf (16 experts, 4 of them a token) and the held-out
 // texts of its five domains. Without it the bench says that it skips.
 //
 //   bench_moe_skills [--smoke]
 #include <algorithm>
+#include <atomic>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
 #include <ctime>
 #include <filesystem>
 #include <fstream>
+#include <future>
 #include <nlohmann/json.hpp>
 #include <string>
 #include <vector>
 
+#include "experts/moe/engine.h"
 #include "experts/moe/forward.h"
 
 namespace {
@@ -122,6 +128,45 @@ Cost measure(const moe::Model& model, const std::vector<const Text*>& order, std
   return cost;
 }
 
+/// All texts as requests to one engine, read along token by token.
+Cost serve(const moe::Model& model, const std::vector<std::vector<Text>>& domains, bool collated) {
+  moe::EngineOptions options;
+  options.threads = 1;
+  options.sequences_max = 8;
+  options.queue_max = 10'000;
+  options.prefix_reuse = false;
+  std::promise<void> ready, done;
+  const auto all_there = ready.get_future().share();
+  std::atomic<std::size_t> left{domains.size() * domains.front().size()};
+  moe::Engine engine(model, options);
+  for (std::size_t i = 0; i < domains.front().size(); ++i) {
+    for (std::size_t d = 0; d < domains.size(); ++d) {
+      const Text& text = domains[d][i];
+      moe::Request request;
+      request.prompt = {text.front()};
+      request.tokens_max = kWindow;
+      request.kin = collated ? d + 1 : 0;
+      request.choose = [&text, all_there, at = std::size_t{0}](std::span<const float>) mutable {
+        all_there.wait();
+        return ++at < text.size() ? text[at] : moe::kStop;
+      };
+      request.finish = [&](const moe::Ending&) {
+        if (--left == 0) done.set_value();
+      };
+      engine.submit(std::move(request));
+    }
+  }
+  const std::clock_t start = std::clock();
+  ready.set_value();
+  done.get_future().wait();
+  const auto layers = static_cast<std::size_t>(model.config.layers);
+  const moe::EngineStats stats = engine.stats();
+  return {.experts = stats.expert_loads,
+          .layer_steps = stats.steps * layers,
+          .tokens = stats.rows,
+          .cpu_seconds = static_cast<double>(std::clock() - start) / CLOCKS_PER_SEC};
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -150,4 +195,8 @@ int main(int argc, char** argv) {
                 all.experts_per_layer(), all.experts_per_layer() / alike.experts_per_layer(),
                 alike.tokens_per_cpu_second(), all.tokens_per_cpu_second());
   }
+  const Cost alike = serve(model, domains, true), all = serve(model, domains, false);
+  std::printf("%8s %22.2f %22.2f %10.2f %12.0f, %12.0f\n", "engine", alike.experts_per_layer(),
+              all.experts_per_layer(), all.experts_per_layer() / alike.experts_per_layer(),
+              alike.tokens_per_cpu_second(), all.tokens_per_cpu_second());
 }
