@@ -10,7 +10,6 @@ of the three runs: the second says what asking for changes costs on this machine
 """
 import argparse
 import http.client
-import http.server
 import itertools
 import json
 import multiprocessing
@@ -24,6 +23,7 @@ import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "tests/e2e"))
 import recorded
+import scripted
 import service
 
 QUIET = {"OPENAI_BASE_URL": "", "OPENAI_API_KEY": "", "SKILLYARD_DISCOVER": "off"}
@@ -32,36 +32,13 @@ OTHERS = ["bert", "cleo", "dora", "emil", "fred"]
 SLACK_S = 0.05  # between a query's time in the log and its decision
 
 
-class Named(http.server.BaseHTTPRequestHandler):
+class Named(scripted.Handler):
     """Says which model was asked for: what a misrouted reply cannot hide."""
-    protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True
-    wbufsize = 1 << 16
 
-    def log_message(self, *_):
-        pass
-
-    def do_POST(self):
-        request = json.loads(self.rfile.read(int(self.headers["content-length"])))
-        model = request["model"]
+    def answer(self, request):
         time.sleep(0.002)
-        if not request.get("stream"):
-            message = {"role": "assistant", "content": model}
-            return self.send("application/json", json.dumps(
-                {"id": "c", "object": "chat.completion", "created": 1, "model": model,
-                 "choices": [{"index": 0, "message": message, "finish_reason": "stop"}],
-                 "usage": {"prompt_tokens": 3, "completion_tokens": 1, "total_tokens": 4}}))
-        event = {"id": "c", "object": "chat.completion.chunk", "created": 1, "model": model,
-                 "choices": [{"index": 0, "delta": {"content": model}, "finish_reason": None}]}
-        last = {**event, "choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]}
-        return self.send("text/event-stream", f"data: {json.dumps(event)}\n\ndata: {json.dumps(last)}\n\ndata: [DONE]\n\n")
-
-    def send(self, kind, text):
-        self.send_response(200)
-        self.send_header("content-type", kind)
-        self.send_header("content-length", str(len(text)))
-        self.end_headers()
-        self.wfile.write(text.encode())
+        self.complete(request, request["model"], 3, 1)
 
 
 class Traffic:
@@ -110,7 +87,8 @@ class Traffic:
             return self.faults.append(f"request {number}: {response.status} {text[-300:]}")
         if stream:
             replies = [json.loads(line[6:]) for line in text.split("\n\n") if line.startswith("data: {")]
-            said, names = replies[0]["choices"][0]["delta"]["content"], {reply["model"] for reply in replies}
+            said = "".join(reply["choices"][0]["delta"].get("content", "") for reply in replies)
+            names = {reply["model"] for reply in replies}
         else:
             reply = json.loads(text)
             said, names = reply["choices"][0]["message"]["content"], {reply["model"]}
@@ -234,11 +212,10 @@ def main():
     parser.add_argument("--changes", type=int, default=500)
     args = parser.parse_args()
     rate, changes, pause_s = (60, 60, 0.05) if args.smoke else (args.rate, args.changes, 0.1)
-    upstream = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Named)
-    upstream.daemon_threads = True
+    upstream = scripted.Server(("127.0.0.1", 0), Named)
     serving = multiprocessing.Process(target=upstream.serve_forever, daemon=True)
     serving.start()
-    url = f"http://127.0.0.1:{upstream.server_address[1]}/v1"
+    url = f"http://127.0.0.1:{upstream.server_port}/v1"
     path = service.config_file({
         "experts": [{"name": name, "url": url, "model": f"upstream-{name}"} for name in (ANCHOR, "bert", "cleo")],
         "pools": [{"name": "p", "experts": [ANCHOR, "bert"], "default": ANCHOR}]})

@@ -1,7 +1,6 @@
 #!/usr/bin/env python3
 """Administrators at work on the real binary: resources, versions, ownership, keys, limits, the command line."""
 import concurrent.futures
-import http.server
 import json
 import os
 import random
@@ -14,6 +13,7 @@ import time
 
 sys.path.insert(0, os.path.dirname(__file__))
 import faulty
+import scripted
 import service
 
 QUIET = {"OPENAI_BASE_URL": "", "OPENAI_API_KEY": "", "SKILLYARD_DISCOVER": "off"}
@@ -334,30 +334,18 @@ def test_a_listener_that_others_can_reach_wants_an_admin_key_from_the_first_requ
     upstream.shutdown()
 
 
-class Priced(http.server.BaseHTTPRequestHandler):
+class Priced(scripted.Handler):
     """Uses a random number of tokens, up to max_tokens, and adds up what that costs."""
-    protocol_version = "HTTP/1.1"
     lock, tokens = threading.Lock(), 0
     draw = random.Random(8)
 
-    def log_message(self, *_):
-        pass
-
-    def do_POST(self):
-        request = json.loads(self.rfile.read(int(self.headers["content-length"])))
+    def answer(self, request):
         with self.lock:
             used = self.draw.randint(1, request["max_tokens"])
             type(self).tokens += used
             pause = self.draw.random() * 0.01
         time.sleep(pause)
-        body = json.dumps({"id": "c", "object": "chat.completion", "created": 1, "model": "m",
-                           "choices": [{"index": 0, "message": {"role": "assistant", "content": "x"}, "finish_reason": "stop"}],
-                           "usage": {"prompt_tokens": 0, "completion_tokens": used, "total_tokens": used}}).encode()
-        self.send_response(200)
-        self.send_header("content-type", "application/json")
-        self.send_header("content-length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
+        self.complete(request, "x", 0, used)
 
 
 def test_a_budget_is_held_against_what_no_integer_holds():
@@ -371,10 +359,8 @@ def test_a_budget_is_held_against_what_no_integer_holds():
 
 
 def test_64_clients_never_spend_more_than_the_budget():
-    upstream = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Priced)
-    upstream.daemon_threads = True
-    threading.Thread(target=upstream.serve_forever, daemon=True).start()
-    expert = {"name": "priced", "url": f"http://127.0.0.1:{upstream.server_address[1]}/v1", "model": "m",
+    upstream, url = scripted.serve(Priced)
+    expert = {"name": "priced", "url": url, "model": "m",
               "usd_per_million_tokens": {"in": 0, "out": 100}}
     with serving([expert], {"http": {"net_threads": 2}}) as served:
         made = make_key(served, usd_per_day=1.0)

@@ -1,26 +1,20 @@
 """`skillyard bench-aggregators` on scripted experts: one that is good, one that repeats whatever stands first, one that
 says nothing, one that names an expert nobody asked. Then the result in the configuration, and the modes a request may set."""
-import http.server
 import json
 import pathlib
 import re
-import socketserver
 import tempfile
-import threading
 
 import recorded
+import scripted
 import service
 
 QUIET = {"SKILLYARD_DISCOVER": "off"}
 READERS = ("good", "first", "mute", "stranger")
 
 
-class Reader(http.server.BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
+class Reader(scripted.Handler):
     gold, asked = {}, []
-
-    def log_message(self, *_):
-        pass
 
     def say(self, model, text):
         question = re.search(r"<question (\w+)>\n(.*?)\n</question \1>", text, re.S)
@@ -30,31 +24,10 @@ class Reader(http.server.BaseHTTPRequestHandler):
         return {"good": f"Answer: {self.gold.get(question.group(2))}", "first": f"Answer: {answers[0]}", "mute": "",
                 "stranger": "Answer: expert dora"}[model]
 
-    def do_POST(self):
-        request = json.loads(self.rfile.read(int(self.headers["content-length"])))
+    def answer(self, request):
         model, text = request["model"], request["messages"][-1]["content"]
         Reader.asked.append(model)
-        said = self.say(model, text)
-        usage = {"prompt_tokens": len(text) // 4, "completion_tokens": 4, "total_tokens": len(text) // 4 + 4}
-        shared = {"id": "chatcmpl-1", "created": 1, "model": model}
-        if request.get("stream"):
-            events = [shared | {"object": "chat.completion.chunk", "choices": [{"index": 0, "delta": delta, "finish_reason": end}]}
-                      for delta, end in (({"role": "assistant", "content": said}, None), ({}, "stop"))]
-            body, kind = "".join(f"data: {json.dumps(event)}\n\n" for event in events) + "data: [DONE]\n\n", "text/event-stream"
-        else:
-            choice = {"index": 0, "message": {"role": "assistant", "content": said}, "finish_reason": "stop"}
-            body = json.dumps(shared | {"object": "chat.completion", "choices": [choice], "usage": usage})
-            kind = "application/json"
-        self.send_response(200)
-        self.send_header("content-type", kind)
-        self.send_header("content-length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body.encode())
-
-
-class Upstream(socketserver.ThreadingMixIn, http.server.HTTPServer):
-    daemon_threads = True
-    request_queue_size = 64
+        self.complete(request, self.say(model, text), len(text) // 4, 4)
 
 
 def check_bench(folder, config, outcomes):
@@ -116,10 +89,9 @@ def main():
     outcomes = folder / "planted.jsonl"
     recorded.plant(outcomes, rows=400)
     Reader.gold = {row["text"]: row["gold"] for row in recorded.rows_of(outcomes)}
-    upstream = Upstream(("127.0.0.1", 0), Reader)
-    threading.Thread(target=upstream.serve_forever, daemon=True).start()
+    upstream, url = scripted.serve(Reader)
     prices = {"in": 1, "out": 2}
-    experts = [{"name": name, "url": f"http://127.0.0.1:{upstream.server_port}/v1", "usd_per_million_tokens": prices}
+    experts = [{"name": name, "url": url, "usd_per_million_tokens": prices}
                for name in READERS]
     config, serving = folder / "config.json", folder / "serving.json"
     config.write_text(json.dumps({"experts": experts}))

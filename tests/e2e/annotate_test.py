@@ -1,45 +1,32 @@
 #!/usr/bin/env python3
 """An expert names the skills of rows that have none: `skillyard annotate`, then a policy is trained on what it named."""
-import http.server
 import json
 import os
 import pathlib
 import random
 import sys
 import tempfile
-import threading
 
 sys.path.insert(0, os.path.dirname(__file__))
 import recorded
+import scripted
 import service
 
 QUIET = {**os.environ, "SKILLYARD_DISCOVER": "off", "OPENAI_BASE_URL": ""}
 
 
-class Namer(http.server.BaseHTTPRequestHandler):
+class Namer(scripted.Handler):
     """Names the planted skill of a question in one of several spellings, among whims of its own; sometimes answers instead."""
-    protocol_version = "HTTP/1.1"
     draw = random.Random(5)
 
-    def do_POST(self):
-        asked = json.loads(self.rfile.read(int(self.headers["content-length"])))
+    def answer(self, asked):
         text = asked["messages"][-1]["content"]
         assert asked["temperature"] > 0 and "<<<" in text, asked
         words = set(text.lower().replace("?", " ").split())
         skill = max(recorded.SKILLS, key=lambda name: len(words & set(recorded.SKILLS[name])))
         said = self.draw.choice([f"{skill.title()}, whim {self.draw.random()}", f"Keywords: reading; {skill}",
                                  f"1. {skill}\n2. whim {self.draw.random()}", "The answer is one of the four that you have listed here."])
-        reply = json.dumps({"id": "c", "object": "chat.completion", "created": 1, "model": "namer", "choices": [
-            {"index": 0, "message": {"role": "assistant", "content": said}, "finish_reason": "stop"}],
-            "usage": {"prompt_tokens": 50, "completion_tokens": 6, "total_tokens": 56}}).encode()
-        self.send_response(200)
-        self.send_header("content-type", "application/json")
-        self.send_header("content-length", str(len(reply)))
-        self.end_headers()
-        self.wfile.write(reply)
-
-    def log_message(self, *_):
-        pass
+        self.complete(asked, said, 50, 6)
 
 
 def test_named_skills_train_a_policy():
@@ -49,9 +36,8 @@ def test_named_skills_train_a_policy():
     rows = list(recorded.rows_of(planted))
     truth = {row["id"]: row.pop("domain") for row in rows}
     bare.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    server = recorded.Server(("127.0.0.1", 0), Namer)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    expert = f"namer=http://127.0.0.1:{server.server_address[1]}/v1"
+    server, url = scripted.serve(Namer)
+    expert = f"namer={url}"
     told = service.run("annotate", bare, "--expert", expert, "--data", folder, "--dry-run", env=QUIET).stdout
     assert told.startswith("3000 calls to namer"), told
     said = service.run("annotate", bare, "--expert", expert, "--data", folder, "--out", named, "--concurrency", "16", env=QUIET).stdout

@@ -3,21 +3,19 @@
 
 `batch_test.py --kills 100` kills the service at that many random moments of one batch instead of at five.
 """
-import http.server
 import json
 import os
 import pathlib
 import random
 import shutil
 import signal
-import socketserver
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 
 sys.path.insert(0, os.path.dirname(__file__))
+import scripted
 import service
 
 QUIET = {"OPENAI_BASE_URL": "", "OPENAI_API_KEY": "", "SKILLYARD_DISCOVER": "off"}
@@ -25,46 +23,27 @@ FOLDER = pathlib.Path(tempfile.mkdtemp(prefix="skillyard-batch-"))
 KILLS = int(sys.argv[sys.argv.index("--kills") + 1]) if "--kills" in sys.argv else 5
 
 
-class Echo(http.server.BaseHTTPRequestHandler):
+class Echo(scripted.Handler):
     """Says what it was asked, prettily printed over several lines, after a while."""
-    protocol_version = "HTTP/1.1"
     delay_s = 0.0
     padding = ""
     asked = 0
 
-    def do_POST(self):
-        body = json.loads(self.rfile.read(int(self.headers["content-length"])))
+    def answer(self, request):
         Echo.asked += 1
         time.sleep(Echo.delay_s)
-        reply = json.dumps({"id": "c", "object": "chat.completion", "created": 1, "model": body["model"], "choices": [
-            {"index": 0, "message": {"role": "assistant",
-                                     "content": "echo " + body["messages"][-1]["content"] + Echo.padding},
-             "finish_reason": "stop"}], "usage": {"prompt_tokens": 3, "completion_tokens": 2, "total_tokens": 5}}, indent=1).encode()
-        self.send_response(200)
-        self.send_header("content-type", "application/json")
-        self.send_header("content-length", str(len(reply)))
-        self.end_headers()
-        self.wfile.write(reply)
+        self.complete(request, "echo " + request["messages"][-1]["content"] + Echo.padding)
 
-    def log_message(self, *_):
-        pass
-
-
-class Threads(socketserver.ThreadingMixIn, http.server.HTTPServer):
-    daemon_threads = True
-    request_queue_size = 256
-
-    def handle_error(self, *_):
-        pass  # whoever asked was killed
+    def reply(self, status, body, fields=""):
+        self.send(status, "application/json", json.dumps(body, indent=1), fields)
 
 
 def upstream(delay_s=0.0, padding=""):
     Echo.delay_s = delay_s
     Echo.padding = padding
     Echo.asked = 0
-    server = Threads(("127.0.0.1", 0), Echo)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    return server, ["--expert", f"echo=http://127.0.0.1:{server.server_address[1]}/v1"]
+    server, url = scripted.serve(Echo)
+    return server, ["--expert", f"echo={url}"]
 
 
 def line(number, **changes):

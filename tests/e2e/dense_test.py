@@ -1,17 +1,15 @@
 #!/usr/bin/env python3
 """Passages found by meaning, through the real binary: a scripted encoder that knows synonyms, killed and slow and wrong."""
-import http.server
 import json
 import os
 import pathlib
 import signal
 import sys
 import tempfile
-import threading
 import time
 
 sys.path.insert(0, os.path.dirname(__file__))
-import retrieval_test
+import scripted
 import service
 
 QUIET = {"OPENAI_BASE_URL": "", "OPENAI_API_KEY": "", "SKILLYARD_DISCOVER": "off"}
@@ -20,45 +18,24 @@ MEANINGS = [{"boat", "ship", "vessel"}, {"doctor", "physician", "medic"}, {"car"
 FILLERS = 300
 
 
-class Upstream(http.server.BaseHTTPRequestHandler):
+class Upstream(scripted.Handler):
     """`vec` counts the words of each meaning; `say` answers with what it was shown."""
-    protocol_version = "HTTP/1.1"
     slow, broken, made, inputs = 0.0, False, 0, []
 
-    def log_message(self, *_):
-        pass
-
-    def reply(self, status, body):
-        data = json.dumps(body).encode()
-        self.send_response(status)
-        self.send_header("content-type", "application/json")
-        self.send_header("content-length", str(len(data)))
-        self.end_headers()
-        try:
-            self.wfile.write(data)
-        except OSError:  # killed, or no longer waiting
-            self.close_connection = True
-
-    def do_POST(self):
+    def answer(self, request):
         state = type(self)
-        request = json.loads(self.rfile.read(int(self.headers["content-length"])))
         if not self.path.endswith("/embeddings"):
-            text = request["messages"][-1]["content"]
-            choice = {"index": 0, "message": {"role": "assistant", "content": text}, "finish_reason": "stop"}
-            return self.reply(200, {"id": "1", "object": "chat.completion", "created": 1, "model": request["model"], "choices": [choice],
-                                    "usage": {"prompt_tokens": 1, "completion_tokens": 1, "total_tokens": 2}})
+            return self.complete(request, request["messages"][-1]["content"])
         if state.broken:
-            return self.reply(500, {"error": {"message": "the encoder is broken", "type": "server_error"}})
+            return self.fail(500, "the encoder is broken")
         time.sleep(state.slow)
         if any("UNSPEAKABLE" in text for text in request["input"]):
-            return self.reply(400, {"error": {"message": "not this text", "type": "invalid_request_error"}})
+            return self.fail(400, "not this text", "invalid_request_error")
         state.made += len(request["input"])
         state.inputs.extend(request["input"])
         vectors = [[0.01] + [float(sum(word in meaning for word in text.lower().replace(".", " ").replace("?", " ").split()))
                              for meaning in MEANINGS] for text in request["input"]]
-        data = [{"object": "embedding", "index": i, "embedding": vector} for i, vector in enumerate(vectors)]
-        return self.reply(200, {"object": "list", "data": data, "model": request["model"],
-                                "usage": {"prompt_tokens": len(data), "total_tokens": len(data)}})
+        return self.embed(request, vectors)
 
 
 def serve(folder, port, model="meanings-1", **more):
@@ -130,8 +107,8 @@ def check_search(folder, port):
         assert first(ask(served, "The king and his monarch")) == "king.txt", "words and meaning agree"
         metrics = served.ask("GET", "/metrics")[2]
         assert f"skillyard_passage_vectors {FILLERS + 6}" in metrics, metrics
-        decision = served.ask("GET", "/v1/decisions?limit=1")[2]["data"][0]
-        assert decision["cost_microusd"] == 5, "the query's vector is paid for"
+        decisions = lambda: served.ask("GET", "/v1/decisions?limit=1")[2]["data"]
+        assert service.eventually(decisions) and decisions()[0]["cost_microusd"] == 5, "the query's vector is paid for"
 
         # New documents get theirs while the service serves.
         (folder / "late.txt").write_text("A burglar hides.\n")
@@ -186,8 +163,7 @@ def check_another_encoder(folder, port):
 def main():
     folder = pathlib.Path(tempfile.mkdtemp(prefix="skillyard-dense-"))
     (folder / "data").mkdir()
-    upstream = retrieval_test.Upstream(("127.0.0.1", 0), Upstream)
-    threading.Thread(target=upstream.serve_forever, daemon=True).start()
+    upstream, _ = scripted.serve(Upstream)
     documents(folder)
     check_killed_while_filling(folder, upstream.server_port)
     check_search(folder, upstream.server_port)

@@ -6,6 +6,7 @@ import threading
 import time
 
 import recorded
+import scripted
 
 
 class Faulty(recorded.Recorded):
@@ -24,38 +25,30 @@ class Faulty(recorded.Recorded):
         self.chunk(json.dumps({"id": "chatcmpl-1", "object": "chat.completion.chunk", "created": 1, "model": model,
                                "choices": [{"index": 0, "delta": {"content": content}, "finish_reason": finish}]}))
 
-    def embed(self, request):
+    def vectors_of(self, request):
         """`numbers` answers with numbers whatever `encoding_format` says; each input is [its length, 0.5]."""
         inputs = request["input"] if isinstance(request["input"], list) else [request["input"]]
         base64_wanted = request.get("encoding_format") == "base64" and request["model"] != "numbers"
         def vector(text):
             numbers = [float(len(text)), 0.5]
             return base64.b64encode(struct.pack("<2f", *numbers)).decode() if base64_wanted else numbers
-        data = [{"object": "embedding", "index": i, "embedding": vector(text)} for i, text in enumerate(inputs)]
-        return self.reply(200, {"object": "list", "data": data, "model": request["model"],
-                                "usage": {"prompt_tokens": len(inputs), "total_tokens": len(inputs)}})
+        return [vector(text) for text in inputs]
 
-    def do_POST(self):
-        request = json.loads(self.rfile.read(int(self.headers["content-length"])))
+    def answer(self, request):
         self.bodies.append(request)
-        model, stream = request["model"], request.get("stream", False)
+        model = request["model"]
         calls = self.count(model)
         if self.path.endswith("/embeddings"):
-            return self.embed(request)
+            return self.embed(request, self.vectors_of(request))
         if model == "flaky" and calls % 2 == 1:
-            return self.reply(500, {"error": {"message": "try again", "type": "server_error", "param": None, "code": None}})
+            return self.fail(500, "try again")
         if model == "limited":
             self.close_connection = True
-            body = json.dumps({"error": {"message": "slow down", "type": "rate_limit_error", "param": None, "code": None}})
-            self.wfile.write(f"HTTP/1.1 429 X\r\nretry-after: 7\r\ncontent-type: application/json\r\ncontent-length: {len(body)}\r\n\r\n{body}".encode())
-            return None
+            return self.fail(429, "slow down", "rate_limit_error", fields="retry-after: 7\r\n")
         if model == "secret":  # an expert that repeats the key it was given
-            return self.reply(401, {"error": {"message": f"bad key {self.headers.get('authorization')}", "type": "x", "param": None, "code": None}})
-        if not stream:
-            message = {"role": "assistant", "content": f"{model} says {request['messages'][-1]['content']}"}
-            return self.reply(200, {"id": "chatcmpl-1", "object": "chat.completion", "created": 1, "model": model,
-                                    "choices": [{"index": 0, "message": message, "finish_reason": "stop"}],
-                                    "usage": {"prompt_tokens": 3, "completion_tokens": 4, "total_tokens": 7}})
+            return self.fail(401, f"bad key {self.headers.get('authorization')}", "x")
+        if not request.get("stream"):
+            return self.complete(request, f"{model} says {request['messages'][-1]['content']}", 3, 4)
         self.wfile.write(b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n")
         try:
             for number in range(200 if model == "slow" else 5):
@@ -82,6 +75,5 @@ def serve():
     """Returns (server, port, handler class); handler.seen counts calls per model, handler.gone is set when `slow` lost its client."""
     handler = type("Handler", (Faulty,), {"seen": {}, "gone": threading.Event(), "bodies": [],
                                           "models": {"slow", "flaky", "cut", "limited", "secret", "echo", "vectors", "numbers"}})
-    server = recorded.Server(("127.0.0.1", 0), handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    return server, server.server_address[1], handler
+    server, _ = scripted.serve(handler)
+    return server, server.server_port, handler

@@ -5,12 +5,10 @@ describes it. `serve()` answers POST /v1/chat/completions for every model of the
 model answered when the file was made; the question is the last user message, word for word.
 """
 import gzip
-import http.server
 import json
 import random
-import socketserver
-import threading
-import time
+
+import scripted
 
 
 def rows_of(path):
@@ -64,57 +62,24 @@ def say(answer):
     return f"The answer is ({answer})." if len(answer) == 1 and answer.isalpha() else f"The answer is {answer}."
 
 
-class Recorded(http.server.BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
+class Recorded(scripted.Handler):
     questions, models, calls = {}, set(), {}
-
-    def log_message(self, *_):
-        pass
-
-    def reply(self, status, body):
-        self.wfile_write(status, "application/json", json.dumps(body).encode())
-
-    def wfile_write(self, status, kind, body):
-        head = f"HTTP/1.1 {status} X\r\ncontent-type: {kind}\r\ncontent-length: {len(body)}\r\n\r\n"
-        self.wfile.write(head.encode() + body)
-
-    def fail(self, status, code, message):
-        self.reply(status, {"error": {"message": message, "type": "invalid_request_error", "param": None, "code": code}})
 
     def do_GET(self):
         if self.path == "/v1/models":
             return self.reply(200, {"object": "list", "data": [{"id": name, "object": "model"} for name in sorted(self.models)]})
-        return self.fail(404, "not_found", self.path)
+        return self.fail(404, self.path, "invalid_request_error", "not_found")
 
-    def do_POST(self):
-        request = json.loads(self.rfile.read(int(self.headers["content-length"])))
+    def answer(self, request):
         model = request["model"]
         asked = [m for m in request["messages"] if m["role"] == "user"][-1]["content"]
         outcomes = self.questions.get(asked)
         if model not in self.models or outcomes is None:
-            return self.fail(404, "not_recorded", f"{model}: {asked[:80]}")
+            return self.fail(404, f"{model}: {asked[:80]}", "invalid_request_error", "not_recorded")
         self.calls[model] = self.calls.get(model, 0) + 1
         outcome = outcomes.get(model)
         text = say(outcome.get("answer") if outcome else None)
-        usage = {"prompt_tokens": max(1, len(asked) // 4), "completion_tokens": max(1, len(text) // 4)}
-        usage["total_tokens"] = sum(usage.values())
-        shared = {"id": f"chatcmpl-{self.calls[model]}", "created": int(time.time()), "model": model}
-        if not request.get("stream"):
-            return self.reply(200, shared | {"object": "chat.completion", "usage": usage, "choices": [
-                {"index": 0, "message": {"role": "assistant", "content": text}, "finish_reason": "stop"}]})
-        shared["object"] = "chat.completion.chunk"
-        deltas = [{"role": "assistant", "content": ""}] + [{"content": word + " "} for word in text.split(" ")]
-        events = [shared | {"choices": [{"index": 0, "delta": d, "finish_reason": None}]} for d in deltas]
-        events.append(shared | {"choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]})
-        if (request.get("stream_options") or {}).get("include_usage"):
-            events.append(shared | {"choices": [], "usage": usage})
-        body = "".join(f"data: {json.dumps(event)}\n\n" for event in events) + "data: [DONE]\n\n"
-        self.wfile_write(200, "text/event-stream", body.encode())
-
-
-class Server(socketserver.ThreadingMixIn, http.server.HTTPServer):
-    daemon_threads = True
-    request_queue_size = 256
+        return self.complete(request, text, max(1, len(asked) // 4), max(1, len(text) // 4))
 
 
 def serve(path, port=0):
@@ -123,6 +88,5 @@ def serve(path, port=0):
     for row in rows_of(path):
         handler.questions[row["text"]] = row["outcomes"]
         handler.models.update(row["outcomes"])
-    server = Server(("127.0.0.1", port), handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    return server, server.server_address[1], sorted(handler.models)
+    server, _ = scripted.serve(handler, port)
+    return server, server.server_port, sorted(handler.models)

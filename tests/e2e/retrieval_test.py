@@ -1,14 +1,12 @@
 """Passages through the real binary: documents are imported, and scripted experts answer right only with the
 passage, right alone, or wrong as soon as they are shown anything."""
-import http.server
 import json
 import pathlib
 import re
 import signal
-import socketserver
 import tempfile
-import threading
 
+import scripted
 import service
 
 QUIET = {"SKILLYARD_DISCOVER": "off"}
@@ -23,15 +21,10 @@ def keeper(place):
     return f"Keeper {place[::-1].lower()}"
 
 
-class Scripted(http.server.BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
+class Scripted(scripted.Handler):
     asked = []  # every request as it came
 
-    def log_message(self, *_):
-        pass
-
-    def do_POST(self):
-        request = json.loads(self.rfile.read(int(self.headers["content-length"])))
+    def answer(self, request):
         Scripted.asked.append(request)
         content = [m for m in request["messages"] if m["role"] == "user"][-1]["content"]
         text = content if isinstance(content, str) else "\n".join(part.get("text", "") for part in content)
@@ -44,19 +37,7 @@ class Scripted(http.server.BaseHTTPRequestHandler):
             answer = "8"
         if SPOILED in text:
             answer = "grey" if shown else "blue"
-        choice = {"index": 0, "message": {"role": "assistant", "content": answer}, "finish_reason": "stop"}
-        body = json.dumps({"id": "chatcmpl-1", "object": "chat.completion", "created": 1, "model": request["model"],
-                           "choices": [choice], "usage": {"prompt_tokens": len(text) // 4, "completion_tokens": 3,
-                                                          "total_tokens": len(text) // 4 + 3}}).encode()
-        self.send_response(200)
-        self.send_header("content-type", "application/json")
-        self.send_header("content-length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-
-class Upstream(socketserver.ThreadingMixIn, http.server.HTTPServer):
-    daemon_threads = True
+        self.complete(request, answer, len(text) // 4, 3)
 
 
 def said(body):
@@ -179,9 +160,8 @@ def main():
     folder = pathlib.Path(tempfile.mkdtemp(prefix="skillyard-retrieval-"))
     data = folder / "data"
     data.mkdir()
-    upstream = Upstream(("127.0.0.1", 0), Scripted)
-    threading.Thread(target=upstream.serve_forever, daemon=True).start()
-    expert = {"url": f"http://127.0.0.1:{upstream.server_port}/v1"}
+    upstream, url = scripted.serve(Scripted)
+    expert = {"url": url}
     auto = {"mode": "auto", "explore": 0}
     config = folder / "config.json"
     config.write_text(json.dumps({
