@@ -44,12 +44,6 @@ std::string line_of(const GradedQuestion& question, const Json& outcomes) {
   return line_of(row);
 }
 
-void refuse_faults(const OutcomeReader& reader) {
-  if (reader.faults_total() == 0) return;
-  throw std::runtime_error(std::to_string(reader.faults_total()) + " faults in the outcome file\n" +
-                           describe(reader.faults(), reader.faults_total()));
-}
-
 }  // namespace
 
 std::string annotated_lines(const std::string& path,

@@ -33,9 +33,7 @@ std::vector<std::string> read_texts(const std::string& path) {
   std::vector<std::string> texts;
   router::OutcomeRow row;
   while (reader.next(row)) texts.push_back(row.text);
-  if (reader.faults_total() > 0)
-    throw std::runtime_error(std::to_string(reader.faults_total()) + " faults in " + path + "\n" +
-                             describe(reader.faults(), reader.faults_total()));
+  refuse_faults(reader);
   if (texts.empty()) throw std::runtime_error(path + ": no row");
   return texts;
 }

@@ -348,8 +348,7 @@ std::vector<ProbeOutcome> read_probes(const std::string& path, const std::string
           {row.text, outcome.score, outcome.cost_usd, outcome.latency_ms, outcome.tokens_out});
     }
   }
-  if (reader.faults_total() > 0)
-    throw std::runtime_error(describe(reader.faults(), reader.faults_total()));
+  refuse_faults(reader);
   return probes;
 }
 

@@ -229,4 +229,11 @@ std::string describe(const std::vector<Fault>& faults, std::size_t total) {
   return out;
 }
 
+void refuse_faults(const OutcomeReader& reader) {
+  const std::size_t total = reader.faults_total();
+  if (total == 0) return;
+  throw std::runtime_error(std::to_string(total) + (total == 1 ? " fault\n" : " faults\n") +
+                           describe(reader.faults(), total));
+}
+
 }  // namespace router

@@ -102,4 +102,7 @@ class OutcomeReader {
 /// One sentence per fault, a line each, at most as many as were kept; "" when there are none.
 std::string describe(const std::vector<Fault>& faults, std::size_t total);
 
+/// Throws std::runtime_error with all of a file's faults, when it had any.
+void refuse_faults(const OutcomeReader& reader);
+
 }  // namespace router

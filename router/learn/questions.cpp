@@ -19,9 +19,7 @@ QuestionFile read_questions(const std::string& path) {
     }
     file.questions.push_back({row.id, row.text, row.skills.empty() ? "" : row.skills[0], row.gold});
   }
-  if (reader.faults_total() > 0)
-    throw std::runtime_error(std::to_string(reader.faults_total()) + " faults in the questions\n" +
-                             describe(reader.faults(), reader.faults_total()));
+  refuse_faults(reader);
   if (file.questions.empty())
     throw std::runtime_error(path +
                              ": no question with a \"gold\" answer; {\"id\", \"text\", \"domain\", "

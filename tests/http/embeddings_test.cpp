@@ -1,26 +1,16 @@
 // POST /v1/embeddings: what the request may say, whom it reaches, what comes back.
-#include <simdjson.h>
-
 #include <nlohmann/json.hpp>
 
 #include "http/openai.h"
+#include "tests/http/read_request.h"
 #include "tests/http/rig.h"
 
 namespace http {
 
 namespace {
 
-struct Read {
-  router::Query query;
-  std::optional<Problem> problem;
-};
-
-Read read(std::string body, const Options& options = {}) {
-  ChatReader reader(options);
-  Read result;
-  body.reserve(body.size() + simdjson::SIMDJSON_PADDING);
-  result.problem = reader.read_embeddings(body, result.query);
-  return result;
+Read read(const std::string& body, const Options& options = {}) {
+  return read_request(body, options, &ChatReader::read_embeddings);
 }
 
 std::string repeated(const std::string& item, int times) {

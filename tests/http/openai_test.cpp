@@ -10,22 +10,14 @@
 #include "http/ids.h"
 #include "http/json_text.h"
 #include "http/model_name.h"
+#include "tests/http/read_request.h"
 
 namespace http {
 
 namespace {
 
-struct Read {
-  router::Query query;
-  std::optional<Problem> problem;
-};
-
-Read read(std::string body, const Options& options = {}) {
-  ChatReader reader(options);
-  Read result;
-  body.reserve(body.size() + simdjson::SIMDJSON_PADDING);
-  result.problem = reader.read(body, result.query);
-  return result;
+Read read(const std::string& body, const Options& options = {}) {
+  return read_request(body, options);
 }
 
 }  // namespace
