@@ -43,6 +43,16 @@ def multiply_columns(a, b):
     return " ".join(parts)
 
 
+def compare_columns(a, b):
+    """From the left until two digits differ, the shorter number padded with zeros."""
+    count, parts = max(len(str(a)), len(str(b))), []
+    for x, y in zip(f"{a:0{count}}", f"{b:0{count}}"):
+        parts.append(f"{x}={y}" if x == y else f"{x}>{y}" if x > y else f"{x}<{y}")
+        if x != y:
+            break
+    return " ".join(parts)
+
+
 def tenths(n):
     """n tenths as a decimal number with one place."""
     return f"{n // 10}.{n % 10}"
@@ -295,7 +305,8 @@ kind("sequences", ["Of {a} and {b}, which is {word}?", "{a} or {b}: which one is
        "What is x after this? x = {a}; y = x + {b}; x = y * {c}."], cased=True)
 def assignments(rng, number):
     a, b, c = number(1, 30), rng.randint(1, 9), rng.randint(2, 5)
-    return (dict(a=a, b=b, c=c), f"x={a} y={a}+{b}={a + b} x={a + b}*{c}={(a + b) * c}", (a + b) * c)
+    working = f"x={a} y={a}+{b} {add_columns(a, b)} x={a + b}*{c} {multiply_columns(a + b, c)}"
+    return dict(a=a, b=b, c=c), working, (a + b) * c
 
 
 @kind("tracing", ["x = {a}\nfor i in range({n}):\n    x = x + {b}\nWhat is x?",
@@ -308,7 +319,8 @@ def assignments(rng, number):
       cased=True)
 def loop(rng, number):
     a, b, n = number(1, 30), rng.randint(2, 9), rng.randint(2, 5)
-    return dict(a=a, b=b, n=n), " ".join(f"{i}: {a + b * i}" for i in range(1, n + 1)), a + b * n
+    steps = [f"{i}: {a + b * (i - 1)}+{b}={a + b * i}" for i in range(1, n + 1)]
+    return dict(a=a, b=b, n=n), " ".join(steps), a + b * n
 
 
 @kind("tracing", ["x = {a}\nif x > {b}:\n    x = x - {c}\nelse:\n    x = x + {c}\nWhat is x?",
@@ -318,8 +330,21 @@ def loop(rng, number):
       ["x = {a}. If x > {b}, subtract {c}, else add {c}. What is x?"], cased=True)
 def branch(rng, number):
     a, b, c = number(10, 60), rng.randint(10, 60), rng.randint(2, 9)
-    working = f"{a}>{b} yes {a}-{c}" if a > b else f"{a}>{b} no {a}+{c}"
-    return dict(a=a, b=b, c=c), working, a - c if a > b else a + c
+    step = f"yes {a}-{c} {subtract_columns(a, c)}" if a > b else f"no {a}+{c} {add_columns(a, c)}"
+    return dict(a=a, b=b, c=c), f"{a}>{b}? {compare_columns(a, b)} {step}", a - c if a > b else a + c
+
+
+kind("tracing", ["Let x = {a}, then y = x + {b}, then x = y * {c}. Give x.",
+                 "Run this: x = {a}; y = x + {b}; x = y * {c}; print(x)",
+                 "Begin with x = {a}. Now y = x + {b} and x = y * {c}. What does x hold?"], (), cased=True,
+     drill=True)(assignments)
+kind("tracing", ["Let x be {a}. {n} times, x grows by {b}. What does x hold?", "Take {a} and add {b} to it {n} times.",
+                 "Run this {n} times, from x = {a}: x += {b}. Give x.",
+                 "x = {a}\nrepeat {n} times:\n    x += {b}\nWhat is x now?"], (), cased=True, drill=True)(loop)
+kind("tracing", ["Let x = {a}. If x is over {b} take {c} away, if not add {c}. Give x.",
+                 "x = {a}; if x > {b}: x -= {c}, else: x += {c}. What does x hold?",
+                 "x = {a}\nif x > {b}:\n    x -= {c}\nelse:\n    x += {c}\nWhat is x now?"], (), cased=True,
+     drill=True)(branch)
 
 
 NAMES = ("Anna", "Ben", "Clara", "David", "Emma", "Felix", "Greta", "Hugo", "Ida", "Jonas", "Lena", "Mia", "Nora",
