@@ -7,9 +7,12 @@ import gzip
 import http.client
 import json
 import os
+import pathlib
 import re
+import subprocess
 import sys
 import tempfile
+from unittest import mock
 
 sys.path.insert(0, os.path.dirname(__file__))
 import faulty
@@ -149,6 +152,21 @@ def test_probes_them_from_the_command_line():
     assert len(rows) == 4 and all(row["outcomes"][EXPERTS[0]]["score"] in (0, 1) for row in rows), rows
     report = service.run("evaluate", "--outcomes", FOLDER / "outcomes.jsonl.gz", "--policy", FOLDER / "policy.bin").stdout
     assert "best_single" in report or "best single" in report, report
+
+
+def test_is_installed_together_with_the_program():
+    with tempfile.TemporaryDirectory(prefix="skillyard-installed-") as folder:
+        prefix = os.path.realpath(folder)
+        subprocess.run(["cmake", "--install", pathlib.Path(service.binary()).parent, "--prefix", prefix], check=True,
+                       capture_output=True)
+        with mock.patch.dict(os.environ, SKILLYARD_BIN=f"{prefix}/bin/skillyard"), \
+                service.Service(["--admin", "127.0.0.1:0"], env=ALONE) as served:
+            listed = served.admin("GET", "/admin/experts")[2]["data"]
+            assert {expert["name"] for expert in listed} == set(EXPERTS), listed
+            assert all(expert["path"].startswith(prefix) for expert in listed), listed
+            status, head, body = served.chat("What is 347 + 588?")
+            assert status == 200 and "935" in body["choices"][0]["message"]["content"], body
+            assert head["x-skillyard-policy"].strip("0"), "its policy comes along"
 
 
 if __name__ == "__main__":

@@ -101,6 +101,24 @@ def decimals(rng, number):
     return (dict(a=tenths(a), b=tenths(b), op="-", word="minus"), subtract_columns(a, b), tenths(a - b))
 
 
+def borrowing(rng, number):
+    """Subtraction whose last column borrows."""
+    while True:
+        slots, working, answer = subtraction(rng, number)
+        if slots["a"] % 10 < slots["b"] % 10:
+            return slots, working, answer
+
+
+kind("arithmetic", ["Give {a} + {b}.", "{a} and {b} together make what?", "Put {a} and {b} together.",
+                    "Total of {a} and {b}?"], (), drill=True)(addition)
+kind("arithmetic", ["Give {a} - {b}.", "{a} less {b} is what?", "From {a}, remove {b}.",
+                    "What remains of {a} after {b} is removed?", "Count {b} back from {a}."], (), drill=True)(subtraction)
+kind("arithmetic", ["What is {a} - {b}?", "{a} - {b} = ?", "{a}-{b}", "Take {b} away from {a}.",
+                    "What is the difference of {a} and {b}?"], (), drill=True)(borrowing)
+kind("arithmetic", ["Give {a} * {b}.", "{a} taken {b} times is what?", "{b} rows of {a} make what number?",
+                    "Multiply: {a}, {b}"], (), drill=True)(multiplication)
+
+
 SOLVE = ["Solve {e} for {v}.", "Solve {e}.", "If {e}, what is {v}?", "What is {v} if {e}?", "Find {v}: {e}",
          "{e}. What is {v}?", "Solve the equation {e}.", "{e}, {v} = ?"]
 SOLVE_HELD = ["Solve the equation {e} for {v}.", "Find {v} if {e}.", "What is the value of {v} when {e}?"]
@@ -398,3 +416,22 @@ def price(rng, number):
     n, p = rng.randint(2, 9), number(2, 50)
     return (dict(n=n, p=p, name=rng.choice(NAMES), item=rng.choice(("book", "lamp", "chair", "ticket", "shirt"))),
             multiply_columns(p, n), n * p)
+
+
+kind("words", ["{name} started with {a} {thing}. Then {name} {event}. What is the number of {thing} in the end?",
+               "First there were {a} {thing}. After that, {name} {event}. Count the {thing} now.",
+               "With {a} {thing} in a bag, {name} {event}. What number of {thing} is in the bag?",
+               "{name} counts {a} {thing} and {event}. How many {thing} remain with {name}?"], (),
+     drill=True)(more_or_less)
+kind("words", ["{n} shelves carry {k} {thing} each. What is the number of all {thing}?",
+               "On every one of {n} tables lie {k} {thing}. How many {thing} lie on the tables?",
+               "{name} fills {n} baskets, {k} {thing} in each. How many {thing} is that in all?",
+               "With {k} {thing} in a jar, how many {thing} are in {n} jars?"], (), drill=True)(groups)
+kind("words", ["{name} deals {t} {thing} to {n} players, the same number to each. What does one player get?",
+               "Split {t} {thing} into {n} equal piles. How many {thing} make a pile?",
+               "{n} children divide {t} {thing} fairly. What is the share of one child?",
+               "From {t} {thing}, {name} makes {n} equal heaps. How large is a heap?"], (), drill=True)(share)
+kind("words", ["At {p} dollars for a {item}, what is the price of {n} {item}s?",
+               "{name} wants {n} {item}s, and each one is {p} dollars. What is the bill?",
+               "The price of a {item} is {p} dollars. {name} takes {n}. How much money is that?",
+               "For {n} {item}s at {p} dollars a piece, how much must {name} pay?"], (), drill=True)(price)
