@@ -163,7 +163,7 @@ def test_is_installed_together_with_the_program():
                 service.Service(["--admin", "127.0.0.1:0"], env=ALONE) as served:
             listed = served.admin("GET", "/admin/experts")[2]["data"]
             assert {expert["name"] for expert in listed} == set(EXPERTS), listed
-            assert all(expert["path"].startswith(prefix) for expert in listed), listed
+            assert all(expert["document"]["path"].startswith(prefix) for expert in listed), listed
             status, head, body = served.chat("What is 347 + 588?")
             assert status == 200 and "935" in body["choices"][0]["message"]["content"], body
             assert head["x-skillyard-policy"].strip("0"), "its policy comes along"
