@@ -2,6 +2,7 @@
 #include <spdlog/spdlog.h>
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/detached.hpp>
 #include <boost/asio/io_context.hpp>
@@ -11,6 +12,7 @@
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <random>
+#include <set>
 
 #include "config/house/admin_commands.h"
 #include "config/house/annotate_command.h"
@@ -18,6 +20,7 @@
 #include "config/house/completion.h"
 #include "config/house/house.h"
 #include "config/house/probe_command.h"
+#include "config/section.h"
 #include "experts/moe/tools/bench.h"
 #include "experts/moe/tools/inspect.h"
 #include "experts/moe/tools/logits.h"
@@ -246,6 +249,27 @@ void add_model_commands(CLI::App& app) {
   replaying->callback([] { moe::tools::replay(recorded, std::cout); });
 }
 
+/// What to say of a command that there is none of; empty where all of them exist.
+std::string unknown_command(const CLI::App& app, int argc, char** argv) {
+  const CLI::App* at = &app;
+  for (int i = 1; i < argc && argv[i][0] != '-'; ++i) {
+    const auto commands = at->get_subcommands([](const CLI::App*) { return true; });
+    if (commands.empty()) return {};
+    const auto found = std::find_if(commands.begin(), commands.end(), [&](const CLI::App* command) {
+      return command->get_name() == argv[i];
+    });
+    if (found == commands.end()) {
+      std::set<std::string> names;
+      for (const CLI::App* command : commands) names.insert(command->get_name());
+      const auto near = config::nearest(argv[i], names);
+      return std::string("skillyard: there is no command `") + argv[i] + "`" +
+             (near.empty() ? "; --help lists them" : "; did you mean `" + near + "`?");
+    }
+    at = *found;
+  }
+  return {};
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -301,6 +325,10 @@ int main(int argc, char** argv) {
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
+    if (const auto wrong = unknown_command(app, argc, argv); !wrong.empty()) {
+      std::cerr << wrong << "\n";
+      return 2;
+    }
     const int code = app.exit(error);
     return code == 0 ? 0 : 2;
   } catch (const std::exception& error) {

@@ -498,12 +498,12 @@ void add_key_commands(CLI::App& app, const DeskPtr& desk) {
   adding->add_option("--expires-in-s", desk->life_s);
   adding->add_option("--data", desk->data,
                      "folder of the database: without the service, role, name and end only");
-  add(*key, desk, "revoke", "it ends now",
-      [](Desk& d) {
-        print(d, document_of(d, ask(d, "DELETE", "/admin/keys/" + coded(d.name))), print_document);
-      })
-      ->add_option("id", desk->name)
-      ->required();
+  auto* revoking = add(*key, desk, "revoke", "it ends now", [](Desk& d) {
+    const auto path = "/admin/keys/" + coded(d.name) + (d.force ? "?force=1" : "");
+    print(d, document_of(d, ask(d, "DELETE", path)), print_document);
+  });
+  revoking->add_option("id", desk->name)->required();
+  revoking->add_flag("--force", desk->force, "even the last admin key that works");
   add(*key, desk, "rotate", "a new secret for it; the old one ends now",
       [](Desk& d) {
         print(d, document_of(d, ask(d, "POST", "/admin/keys/" + coded(d.name) + "/rotate")),

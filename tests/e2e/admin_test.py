@@ -430,8 +430,17 @@ def test_the_command_line_administers_a_running_service():
         offline = run("key", "add", "--role", "admin", "--data", served.data).stdout.strip()
         served.process.send_signal(signal.SIGHUP)
         assert service.eventually(lambda: run("key", "list", SKILLYARD_ADMIN_KEY=offline).returncode == 0), served.said()
+        admins = [row["id"] for row in json.loads(run("key", "list", "--json", SKILLYARD_ADMIN_KEY=offline).stdout)["data"]
+                  if row["role"] == "admin"]
+        revoke = lambda *args: run("key", "revoke", *args, SKILLYARD_ADMIN_KEY=offline)
+        last = [revoke(identifier) for identifier in admins]
+        assert sorted(done.returncode for done in last) == [0, 1], last
+        kept = admins[[done.returncode for done in last].index(1)]
+        assert revoke(kept, "--force").returncode == 0, "even the last one"
         nowhere = run("expert", "list", "--admin", "http://127.0.0.1:1")
         assert nowhere.returncode == 2 and "no answer" in nowhere.stderr, nowhere
+        typed = run("key", "revok", "x")
+        assert typed.returncode == 2 and "did you mean `revoke`" in typed.stderr, typed
     upstream.shutdown()
 
 
