@@ -18,6 +18,7 @@
 #include "config/house/annotate_command.h"
 #include "config/house/bench_aggregators.h"
 #include "config/house/completion.h"
+#include "config/house/encoder_door.h"
 #include "config/house/house.h"
 #include "config/house/probe_command.h"
 #include "config/section.h"
@@ -121,6 +122,11 @@ int route(const Args& args, const std::string& text, const std::string& model, b
   boost::asio::io_context loop;
   Rooms rooms(loop, house, 0);
   const auto query = read_query(text, model, house.config.http);
+  boost::asio::co_spawn(loop, rooms.pipeline.prepare(query), [&](const std::exception_ptr& error) {
+    if (error) std::rethrow_exception(error);
+    loop.stop();
+  });
+  loop.run();
   const auto logged = rooms.pipeline.route(query);
   if (!explained) {
     std::cout << http::json_of(logged).dump(2) << "\n";
@@ -313,7 +319,8 @@ int main(int argc, char** argv) {
   batching->add_option("--out", batch_out, "where the answers go")->required();
   batching->callback([&] { status = batch(batch_args, batch_file, batch_out); });
 
-  router::add_commands(app, status);
+  const router::MakeEncoder make_encoder = house::make_encoder;
+  router::add_commands(app, status, make_encoder);
   add_model_commands(app);
   house::add_admin_commands(app, status);
   house::add_probe_command(app, status);

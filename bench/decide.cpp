@@ -49,6 +49,18 @@ std::string make_world() {
   return path;
 }
 
+/// The policy as if it had been trained with an encoder; what the weights are does not matter.
+Policy with_vectors(Policy policy, std::size_t numbers) {
+  std::mt19937_64 random(1);
+  policy.dense.encoder = "made up";
+  policy.dense.fingerprint.assign(numbers, '\1');
+  policy.dense.scale.assign(policy.dim, 1e-5F);
+  policy.dense.shift.assign(policy.dim, 0);
+  for (std::size_t i = 0; i < numbers * policy.dim; ++i)
+    policy.dense.weight.push_back(static_cast<std::int8_t>(random() % 255));
+  return policy;
+}
+
 void report(const char* name, std::vector<double>& us) {
   double sum = 0;
   for (double x : us) sum += x;
@@ -113,8 +125,10 @@ int main(int argc, char** argv) {
     std::printf("%zu buckets\n", features.buckets.size());
     return 0;
   }
-  std::vector<double> extract_us, decide_us, both_us, none_us;
+  std::vector<double> extract_us, decide_us, both_us, none_us, dense_us;
   const Policy none;
+  constexpr std::size_t kNumbers = 1024;
+  const Policy dense = with_vectors(*policy, kNumbers);
   for (int round = 0; round < (smoke ? 1 : rounds); ++round) {
     for (const std::string& text : table.texts) {
       const double t0 = cpu_us();
@@ -124,6 +138,11 @@ int main(int argc, char** argv) {
       const double t2 = cpu_us();
       decide(query, features, none, pool, scratch, route);
       const double t3 = cpu_us();
+      features.vector.assign(kNumbers, '\x55');
+      const double t4 = cpu_us();
+      decide(query, features, dense, pool, scratch, route);
+      const double t5 = cpu_us();
+      dense_us.push_back(t5 - t4);
       extract_us.push_back(t1 - t0), decide_us.push_back(t2 - t1), both_us.push_back(t2 - t0),
           none_us.push_back(t3 - t2);
     }
@@ -132,6 +151,7 @@ int main(int argc, char** argv) {
   report("decide", decide_us);
   report("features + decide", both_us);
   report("decide without a policy", none_us);
+  report("decide with a vector of 1024", dense_us);
   rusage usage{};
   getrusage(RUSAGE_SELF, &usage);
   std::printf("peak memory with training %ld MB\n", usage.ru_maxrss / 1024);

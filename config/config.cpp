@@ -234,6 +234,13 @@ void read_lookup(Section& in, Config& out) {
   out.lookup.wait_max = std::chrono::milliseconds(wait_ms);
 }
 
+void read_vectors(Section& in, router::VectorOptions& out) {
+  auto encode_ms = out.wait_max.count();
+  in.read("encode_ms_max", encode_ms, 1, 60'000);
+  out.wait_max = std::chrono::milliseconds(encode_ms);
+  in.read("vectors_max", out.kept_max, 1, 1'000'000);
+}
+
 void read_aggregation(Section& in, router::AggregationOptions& out) {
   std::vector<std::string> names = {"auto"};
   for (auto mode = aggregator::Mode::single; mode <= aggregator::Mode::corrected;
@@ -413,6 +420,7 @@ Config read(const nlohmann::json& document, Faults& faults, nlohmann::json* show
   in.object("batches", [&](Section& section) { read_batches(section, config.http.batches); });
   in.object("store", [&](Section& section) { read_store(section, config.store); });
   in.object("retrieval", [&](Section& section) { read_lookup(section, config); });
+  in.object("routing", [&](Section& section) { read_vectors(section, config.vectors); });
   in.object("residency", [&](Section& section) { read_residency(section, config.residency); });
   in.objects("experts", [&](Section& section) {
     config.experts.push_back(read_expert(section));

@@ -29,6 +29,7 @@ struct Config {
   http::AdminOptions admin;
   store::Options store;
   router::LookupOptions lookup;
+  router::VectorOptions vectors;
   std::string
       gate;  // file made by `skillyard learn-gate`; empty: gate.json beside the database, if any
   std::vector<experts::ExpertOptions> experts;

@@ -12,6 +12,7 @@
 
 #include "http/options.h"
 #include "router/policy.h"
+#include "router/vectors.h"
 
 namespace router {
 class Jobs;
@@ -111,6 +112,8 @@ struct AdminDoors {
       const router::InterviewTask& task,
       const std::function<bool(std::size_t done, std::size_t calls)>& go_on)>
       interview;
+  /// Vectors for jobs that learn or judge; blocks. Null: there are none.
+  router::VectorsOf vectors;
   std::function<router::PolicyPtr()> policy;  // that runs now
   std::function<nlohmann::json()> config;
   std::function<nlohmann::json()> shapes;  // by kind, one document with every key and its default

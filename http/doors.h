@@ -41,6 +41,10 @@ struct Doors {
                                                            experts::Sink* sink)>
       answer;
 
+  /// Gets what the decision about a query needs from elsewhere, for `route` right after; may be
+  /// empty. `query` outlives the coroutine.
+  std::function<boost::asio::awaitable<void>(const router::Query& query)> prepare;
+
   /// The decision alone; asks nobody.
   std::function<router::LoggedRoute(const router::Query& query)> route;
 

@@ -25,6 +25,7 @@ const AdminDoors& doors_of(Session& session) {
 class Wish : public WishReader {
  public:
   Wish(const Json& body, const AdminDoors& doors) : WishReader(doors) {
+    options.vectors = doors.vectors;
     for (const auto& [name, value] : body.items()) read(name, value);
     if (options.files.empty()) faults.emplace_back("outcomes: names of uploaded files, needed");
     if (!body.contains("policy")) policy = doors_.policy();

@@ -54,9 +54,15 @@ void show_model(Session& session) {
   fill(session.response(), problem);
 }
 
-void explain_route(Session& session) {
+boost::asio::awaitable<void> explain_route(Session& session) {
   router::Query query;
-  if (const auto problem = read_query(session, query)) return fill(session.response(), *problem);
+  const auto problem = read_query(session, query);
+  if (problem) {
+    fill(session.response(), *problem);
+    co_return;
+  }
+  const auto& prepare = session.thread().doors().prepare;
+  if (prepare) co_await prepare(query);
   Json body = {{"object", "skillyard.route"}, {"id", query.id}, {"model", query.model}};
   body.update(json_of(session.thread().doors().route(query)));
   session.response().body = text_of(body);

@@ -99,6 +99,7 @@ const std::vector<Order>& orders() {
         {"share", 0.8},
         {"seed", 0},
         {"limit", 0},
+        {"encoder", ""},
         {"promote", false}}},
       {"/admin/policies/learn", "learn", {{"outcomes", names}, {"promote", false}}},
       {"/eval/runs",

@@ -45,6 +45,9 @@ Json json_of(const router::TrainReport& report) {
           {"best_single", report.best_single},
           {"gain", {report.gain[0], report.gain[1], report.gain[2]}},
           {"guarded", report.guarded},
+          {"vectors", report.vectors},
+          {"vectors_help", report.vectors_help},
+          {"gain_by_words", report.gain_by_words},
           {"alarms", std::move(alarms)}};
 }
 
@@ -54,6 +57,8 @@ class TrainWish : public WishReader {
       : WishReader(doors), running(doors.policy()) {
     if (is_learned(*running)) options.seed = running->seed;
     options.share = is_learned(*running) && running->share < 1 ? running->share : kShareUsual;
+    options.encoder = running->dense.encoder;
+    options.vectors = doors.vectors;
     for (const auto& [name, value] : body.items()) read(name, value);
     if (options.files.empty()) faults.emplace_back("outcomes: names of uploaded files, needed");
   }
@@ -74,11 +79,14 @@ class TrainWish : public WishReader {
       read_integer(name, value, 0, INT64_MAX, options.seed);
     } else if (name == "limit") {
       read_integer(name, value, 0, INT64_MAX, options.limit);
+    } else if (name == "encoder") {
+      read_text(name, value, options.encoder);
     } else if (name == "promote") {
       read_flag(name, value, promote);
     } else {
-      faults.push_back(name +
-                       ": unknown; training has outcomes, experts, share, seed, limit and promote");
+      faults.push_back(
+          name +
+          ": unknown; training has outcomes, experts, share, seed, limit, encoder and promote");
     }
   }
 };
@@ -119,6 +127,7 @@ router::Promotion compare(const router::Policy& running, const router::Policy& f
   judging.share = training.share;
   judging.seed = training.seed;
   judging.held_out_part = true;
+  judging.vectors = training.vectors;
   judging.progress = progress;
   try {
     const auto diff = router::diff_policies(running, fresh, judging);
@@ -161,14 +170,15 @@ void start_learning(Session& session) {
   const PolicyKeeper keeper(session, id);
   auto* journal = &session.thread().doors().records->journal();
   start_job(session, id, body,
-            [=, out = (fs::path(doors.policies_dir) / ("." + id)).string(),
-             log = doors.log_path](const router::JobProgress& progress) {
+            [=, out = (fs::path(doors.policies_dir) / ("." + id)).string(), log = doors.log_path,
+             vectors = doors.vectors](const router::JobProgress& progress) {
               journal->flush(std::chrono::steady_clock::now() + kFlushPatience);
               router::LearnOptions options;
               options.log = log;
               options.files = wish.files;
               options.policy = keeper.file_of(keeper.keep(*wish.running)).string();
               options.out = out;
+              options.vectors = vectors;
               options.progress = progress;
               router::PolicyPtr fresh;
               const auto learned = router::learn_from_log(options, &fresh);

@@ -48,6 +48,7 @@ Json json_of(const router::LoggedRoute& logged) {
           {"reason", name_of(route.reason)},
           {"abstained", route.abstained},
           {"outside", route.outside},
+          {"with_vector", route.with_vector},
           {"gain_lo", route.gain_lo},
           {"general", route.general},
           {"propensity", route.propensity},

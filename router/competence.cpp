@@ -45,11 +45,35 @@ void add_rows(const Policy& policy, const Reading& reading, Competence& out) {
   for (std::size_t d = 0; d < dim; ++d) out.score[d] *= norm;
 }
 
+/// Adds what the vector says to out.score. Integer sums, as those of the bag. False: there is none
+/// that the policy can read.
+bool add_vector(const Policy& policy, const std::string& vector, Competence& out) {
+  const Dense& dense = policy.dense;
+  if (dense.empty() || vector.size() != dense.dimension()) return false;
+  const std::size_t dim = policy.dim;
+  std::int32_t square = 0;
+  std::fill_n(out.sums.begin(), dim, 0);
+  const std::int8_t* weight = dense.weight.data();
+  for (const char byte : vector) {
+    const std::int32_t value = static_cast<signed char>(byte);
+    square += value * value;
+    for (std::size_t d = 0; d < dim; ++d) out.sums[d] += value * weight[d];
+    weight += dim;
+  }
+  if (square == 0) return false;
+  const float norm = 1 / std::sqrt(static_cast<float>(square));
+  for (std::size_t d = 0; d < dim; ++d)
+    out.score[d] += static_cast<float>(out.sums[d]) * norm * dense.scale[d] - dense.shift[d];
+  return true;
+}
+
 void find_skills(const Policy& policy, Competence& out) {
   const std::size_t count = policy.skills.size(), first = policy.experts.size();
   out.skills.resize(count);
   for (std::size_t s = 0; s < count; ++s)
     out.skills[s] = policy.skill_sharpness * out.score[first + s] + policy.skill_bias[s];
+  if (out.with_vector)
+    for (float& logit : out.skills) logit *= policy.dense.sharpen;
   softmax(out.skills);
 }
 
@@ -132,9 +156,10 @@ void estimate(const Policy& policy, const Features& features, Competence& out) {
   const std::size_t experts = policy.experts.size(), skills = policy.skills.size();
   const Reading reading = read_rows(policy, features, out.rows);
   add_rows(policy, reading, out);
+  out.outside = is_outside(policy, reading.unseen, top_skill_score(policy, out));
+  out.with_vector = add_vector(policy, features.vector, out);
   find_skills(policy, out);
   out.general = policy.declared ? out.skills.back() : reading.unseen;
-  out.outside = is_outside(policy, reading.unseen, top_skill_score(policy, out));
   out.skill_term.assign(experts, 0);
   out.support.assign(experts, 0);
   out.p.assign(experts, 0);

@@ -24,6 +24,7 @@ struct Competence {
   std::vector<float> skills;    // [skills] sums to 1, the last is `general`
   float general = 0;            // share of the n-grams' weight that training never saw
   bool outside = false;         // is_outside()
+  bool with_vector = false;     // the query's vector is in it
 
   // Results of recall().
   std::vector<Neighbour> neighbours;  // by row

@@ -127,14 +127,22 @@ double weigh_price(const Query& query, const Policy& policy, const PoolView& poo
 
 /// What the guard lets count of an estimate: a gain over the default must first exceed the margin;
 /// an expert that is merely as good may still be taken for its price.
-double guarded_value(const PoolView& pool, const PoolExpert& expert, double p, double p_default) {
+double guarded_value(const PoolView& pool, bool by_words, const PoolExpert& expert, double p,
+                     double p_default) {
   if (p <= p_default) return p;
-  const bool kept = pool.guarded && !expert.probed;
-  return kept ? p_default : p_default + std::max(0.0, p - p_default - expert.margin);
+  const bool kept = (by_words ? pool.by_words.guarded : pool.guarded) && !expert.probed;
+  const float margin = by_words && !expert.probed ? pool.by_words.margin : expert.margin;
+  return kept ? p_default : p_default + std::max(0.0, p - p_default - margin);
+}
+
+/// Whether the query's vector would have counted, and was not there.
+bool is_by_words(const Policy& policy, const Route& out) {
+  return !policy.dense.empty() && !out.with_vector;
 }
 
 void weigh_utility(const Query& query, const Policy& policy, const PoolView& pool, Route& out) {
   const double price_weight = weigh_price(query, policy, pool, out);
+  const bool by_words = is_by_words(policy, out);
   const Candidate* fallback = nullptr;
   if (!policy.empty() && pool.default_expert < out.candidates.size()) {
     fallback = &out.candidates[pool.default_expert];
@@ -143,7 +151,8 @@ void weigh_utility(const Query& query, const Policy& policy, const PoolView& poo
   for (Candidate& c : out.candidates) {
     const PoolExpert& expert = pool.experts[c.expert];
     double value = c.p_correct;
-    if (fallback && &c != fallback) value = guarded_value(pool, expert, value, fallback->p_correct);
+    if (fallback && &c != fallback)
+      value = guarded_value(pool, by_words, expert, value, fallback->p_correct);
     const double load = expert.load + std::min(1.0F, expert.load_wait_ms / kLoadWaitMs);
     c.utility =
         static_cast<float>(value - pool.load_penalty * load - price_weight * c.cost_microusd);
@@ -260,7 +269,8 @@ Reason find_reason(const Policy& policy, const PoolView& pool, const Route& out)
     const bool matched = out.candidates[0].p_correct > kDeclaredPrior + kDeclaredMargin;
     return matched ? Reason::declared : Reason::fallback;
   }
-  return is_default && (pool.guarded || out.abstained) ? Reason::guarded : Reason::learned;
+  const bool guarded = is_by_words(policy, out) ? pool.by_words.guarded : pool.guarded;
+  return is_default && (guarded || out.abstained) ? Reason::guarded : Reason::learned;
 }
 
 /// True when another expert had the better estimate and the guard kept the default.
@@ -288,7 +298,8 @@ void choose(const Query& query, const Features& features, const Policy& policy,
   out.propensity = 1;
   out.policy_version = policy.version;
   out.features_hash = features.hash;
-  out.gain_lo = pool.gain_lo;
+  out.with_vector = !policy.empty() && competence.with_vector;
+  out.gain_lo = is_by_words(policy, out) ? pool.by_words.gain_lo : pool.gain_lo;
   out.general = policy.empty() ? 1 : competence.general;
   out.skills.clear();
   if (!policy.empty()) list_skills(competence, out);

@@ -23,8 +23,10 @@ struct DecideScratch {
   Competence competence;
 };
 
-/// With an empty policy the pool's default expert comes first (Reason::fallback). `out` is
-/// overwritten and its memory reused. query.text is read for the turns of newcomers only.
+/// A policy that was trained with vectors reads features.vector; without it the n-grams decide
+/// alone, under the guard's word for such queries. With an empty policy the pool's default expert
+/// comes first (Reason::fallback). `out` is overwritten and its memory reused. query.text is read
+/// for the turns of newcomers only.
 void decide(const Query& query, const Features& features, const Policy& policy,
             const PoolView& pool, DecideScratch& scratch, Route& out);
 

@@ -85,7 +85,8 @@ void encode_route(const Route& route, const NameOf& skill_name, const NameOf& ex
   Pen pen{out.data() + before};
   pen.put(kVersion);
   pen.put(static_cast<std::uint8_t>(route.reason));
-  pen.put(static_cast<std::uint8_t>((route.abstained ? 1 : 0) | (route.outside ? 2 : 0)));
+  pen.put(static_cast<std::uint8_t>((route.abstained ? 1 : 0) | (route.outside ? 2 : 0) |
+                                    (route.with_vector ? 4 : 0)));
   pen.put(static_cast<std::uint8_t>(std::min<std::uint32_t>(route.k, 255)));
   pen.put(route.gain_lo);
   pen.put(route.general);
@@ -119,6 +120,7 @@ std::optional<LoggedRoute> decode_route(std::string_view bytes) {
   const auto flags = in.take<std::uint8_t>();
   route.abstained = (flags & 1) != 0;
   route.outside = (flags & 2) != 0;
+  route.with_vector = (flags & 4) != 0;
   route.k = in.take<std::uint8_t>();
   route.gain_lo = in.take<float>();
   route.general = in.take<float>();

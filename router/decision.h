@@ -1,8 +1,9 @@
 // The logged form of a Route: compact bytes that need neither the policy nor the pool to be read
 // again.
 //
-// Format, little-endian: u8 version (1), u8 reason, u8 flags (1: abstained, 2: outside), u8 k, f32
-// gain_lo, f32 general, f32 propensity, u64 features_hash, u8 skills { u8 length, name, f32 share
+// Format, little-endian: u8 version (1), u8 reason, u8 flags (1: abstained, 2: outside, 4: with
+// its vector), u8 k, f32 gain_lo, f32 general, f32 propensity, u64 features_hash, u8 skills { u8
+// length, name, f32 share
 // }, u16 candidates { u8 length, name, u8 bar, 8 x f32 }. Names are cut at 255 bytes. About 1.5 KB
 // for 28 candidates.
 #pragma once

@@ -26,6 +26,11 @@ boost::asio::awaitable<Encoded> encode(experts::Pool& pool, std::string_view exp
                                        const std::vector<std::string>& texts,
                                        experts::Clock::time_point deadline, bool batch);
 
+/// The call that encode() makes, and what its reply says, for who asks in another way.
+experts::Call encoding_call(const std::vector<std::string>& texts,
+                            experts::Clock::time_point deadline, bool batch);
+Encoded read_encoded(const experts::Reply& reply, std::size_t texts);
+
 /// What an expert's vectors are recorded under: its model's own name, so that the expert may be
 /// renamed and its server moved.
 std::string encoder_name(const experts::ExpertOptions& options);

@@ -31,6 +31,7 @@ class Again {
     competence_.cost_usd = competence_.p;
     competence_.skills.assign(policy.skills.size(), 0);
     competence_.general = logged.route.general;
+    competence_.with_vector = logged.route.with_vector;
     for (PoolExpert& expert : pool_.experts) {
       expert.enabled = false;
       expert.share = 1;  // whose turn it was not is barred by the log
@@ -97,7 +98,9 @@ class Again {
 
   float margin_of(const std::string& name) {
     const PoolExpert* expert = find(name);
-    return expert ? expert->margin : 0;
+    if (expert == nullptr) return 0;
+    const bool by_words = !policy_.dense.empty() && !competence_.with_vector;
+    return by_words && !expert->probed ? pool_.by_words.margin : expert->margin;
   }
 
   double quality() const { return query_.knobs.quality.value_or(pool_.quality); }
@@ -302,6 +305,10 @@ void tell_changes(const Explanation& e, std::vector<std::string>& out) {
 void tell(const LoggedRoute& logged, Explanation& e) {
   auto& out = e.sentences;
   const Route& route = logged.route;
+  if (e.by_words)
+    out.emplace_back(
+        "Decided by words alone: the policy was trained with vectors, and this query's was not "
+        "there in time.");
   if (route.outside)
     out.push_back("Outside of what the policy was trained on: " + number(100 * route.general, 0) +
                   "% of the weight of its words was never seen, and no skill is near.");
@@ -364,6 +371,8 @@ Explanation explain(const Query& query, const LoggedRoute& logged, const Policy&
   const std::uint32_t eligible = route.eligible();
   out.policy_known = !policy.empty() && policy.version == route.policy_version;
   out.text_known = out.policy_known && !query.text.empty();
+  out.by_words = out.policy_known && route.reason != Reason::asked && !policy.dense.empty() &&
+                 !route.with_vector;
   if (eligible == 0 || route.reason == Reason::outside) {
     out.bound = eligible == 0 ? Bound::nobody : Bound::outside;
     tell(logged, out);

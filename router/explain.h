@@ -71,6 +71,7 @@ struct Explanation {
   float margin = 0;           // of the guard, as the pool has it now
   bool policy_known = false;  // the policy that decided is the one that serves now
   bool repeatable = false;    // deciding again gives the same first choice
+  bool by_words = false;      // the policy has vectors, and that of the query did not count
   bool text_known = false;    // the words of the query were there to look for similar ones
   float quality = 1;          // the knob that was decided with
   std::vector<SkillEvidence> skills;

@@ -351,6 +351,7 @@ void Extractor::extract(std::string_view text, Features& out) {
   scan.read(head);
   if (!tail.empty()) scan.read(tail);
   scan.finish(out);
+  out.vector.clear();
   std::uint64_t hash = kFnvStart ^ out.buckets.size();
   for (std::uint32_t bucket : out.buckets) hash = (hash ^ bucket) * kFnvPrime;
   for (float value : out.surface) {

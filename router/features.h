@@ -15,6 +15,7 @@
 
 #include <array>
 #include <cstdint>
+#include <string>
 #include <string_view>
 #include <vector>
 
@@ -51,10 +52,11 @@ struct Features {
   std::vector<std::uint32_t> buckets;  // distinct, in order of first appearance, < kBuckets
   std::array<float, kSurfaceCount> surface{};
   std::uint64_t hash = 0;  // of both, to detect skew between training, serving and replay
+  std::string vector;      // an encoder's (router/vectors.h), where somebody got one
 };
 
 /// Holds the scratch that extract() reuses: one per thread, not shared. No allocation once `out`
-/// has grown. Any bytes are accepted; invalid UTF-8 is read as Latin-1.
+/// has grown; its vector is emptied. Any bytes are accepted; invalid UTF-8 is read as Latin-1.
 class Extractor {
  public:
   Extractor();

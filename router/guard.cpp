@@ -15,16 +15,17 @@ struct Gain {
   double mean = 0, error = 0;
 };
 
-/// Held-out gain over the default when the best estimate is followed above this margin.
-Gain replay(const Policy& policy, const std::vector<std::uint32_t>& members, std::uint32_t fallback,
-            float margin) {
+/// Held-out gain over the default when the best of the estimates `predictions` is followed above
+/// this margin.
+Gain replay(const Policy& policy, const std::vector<std::uint8_t>& predictions,
+            const std::vector<std::uint32_t>& members, std::uint32_t fallback, float margin) {
   const Memory& m = policy.memory;
   const std::size_t experts = policy.experts.size();
   double sum = 0, squares = 0;
   std::size_t rows = 0;
   for (std::uint32_t r = 0; r < m.rows; ++r) {
     const std::uint8_t* score = &m.score[r * experts];
-    const std::uint8_t* predicted = &m.predicted[r * experts];
+    const std::uint8_t* predicted = &predictions[r * experts];
     if (score[fallback] == kUnknown) continue;
     std::uint32_t best = fallback;
     float top = predicted[fallback] + margin * kPredictedSteps;
@@ -38,6 +39,22 @@ Gain replay(const Policy& policy, const std::vector<std::uint32_t>& members, std
   if (rows < 2) return {};
   const double n = static_cast<double>(rows), mean = sum / n;
   return {mean, std::sqrt(std::max(0.0, squares / n - mean * mean) / n)};
+}
+
+/// The margin that gains most of those that can be trusted.
+Guarded find_margin(const Policy& policy, const std::vector<std::uint8_t>& predictions,
+                    const std::vector<std::uint32_t>& members, std::uint32_t fallback) {
+  Guarded found;
+  found.guarded = true;
+  double best = 0;
+  for (float margin : kMargins) {
+    const Gain gain = replay(policy, predictions, members, fallback, margin);
+    const double bound = gain.mean - kGuardZ * gain.error;
+    if (bound <= 0 || gain.mean <= best) continue;
+    best = gain.mean;
+    found = {false, margin, static_cast<float>(gain.mean), static_cast<float>(bound)};
+  }
+  return found;
 }
 
 /// For who is known from probes alone: the standard error of their mean.
@@ -88,23 +105,17 @@ void bind(const Policy& policy, PoolView& pool) {
   }
   pool.guarded = false;
   pool.gain_mean = pool.gain_lo = 0;
+  pool.by_words = {};
   if (members.size() < 2 || policy.memory.rows == 0) return;
   const auto fallback = static_cast<std::uint32_t>(pool.experts[pool.default_expert].policy_expert);
-  double best = 0;
-  float best_margin = 0;
-  pool.guarded = true;
-  for (float margin : kMargins) {
-    const Gain gain = replay(policy, members, fallback, margin);
-    const double bound = gain.mean - kGuardZ * gain.error;
-    if (bound <= 0 || gain.mean <= best) continue;
-    best = gain.mean;
-    best_margin = margin;
-    pool.guarded = false;
-    pool.gain_mean = static_cast<float>(gain.mean);
-    pool.gain_lo = static_cast<float>(bound);
-  }
+  const Guarded found = find_margin(policy, policy.memory.predicted, members, fallback);
+  pool.guarded = found.guarded;
+  pool.gain_mean = found.gain_mean;
+  pool.gain_lo = found.gain_lo;
+  if (!policy.dense.empty())
+    pool.by_words = find_margin(policy, policy.memory.predicted_by_words, members, fallback);
   for (PoolExpert& expert : pool.experts)
-    if (!expert.probed) expert.margin = best_margin;
+    if (!expert.probed) expert.margin = found.margin;
 }
 
 }  // namespace router

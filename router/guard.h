@@ -7,6 +7,9 @@
 // stand; of these the one with the best mean gain is kept. When none stands the pool is guarded:
 // the default decides, unless price counts and somebody is expected to be as good for less.
 //
+// A policy with vectors has two sets of held-out predictions, and the guard two verdicts: one for
+// the queries whose vector is there, one for the others (PoolView::by_words).
+//
 // An expert without outcomes in the memory is known from probes alone: it is never the default
 // while another can be, and beats it above kGuardZ standard errors of its probes. Nor is one that
 // gets only a share of its wins the default.

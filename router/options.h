@@ -9,6 +9,13 @@
 
 namespace router {
 
+/// Vectors of queries, for a policy that was trained with an encoder's.
+struct VectorOptions {
+  std::chrono::milliseconds wait_max{150};  // of a query for its vector; late by up to
+                                            // experts::PoolOptions::sweep_ms
+  std::size_t kept_max = 4'096;             // in memory, of each net thread
+};
+
 struct LookupOptions {
   std::string path = "knowledge.sqlite";
   int threads = 2;                               // that block on the disk

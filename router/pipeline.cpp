@@ -82,15 +82,22 @@ store::CallRow row_of(const experts::Reply& reply) {
 }  // namespace
 
 Pipeline::Pipeline(experts::Pool& pool, const RulesBoard& rules, store::Journal& journal,
-                   Lookup* lookup)
-    : pool_(pool), board_(rules), journal_(journal), lookup_(lookup) {}
+                   Lookup* lookup, VectorOptions vectors, QueryVectors::Warn warn)
+    : pool_(pool),
+      board_(rules),
+      journal_(journal),
+      lookup_(lookup),
+      vectors_(pool, vectors, std::move(warn)) {}
 
 boost::asio::awaitable<aggregator::Answer> Pipeline::answer(Query& query, experts::Sink* sink) {
   const auto start = Clock::now();
+  QueryVectors::Fetched vector;
+  if (lacks_vector(query)) vector = co_await fetch_vector(query);
   const Decided decided = decide_for(query);
   query.call.kin = kin_of(decided.route);
   Retrieved retrieved;
-  if (may_retrieve(query, decided)) {
+  retrieved.cancelled = vector.cancelled;
+  if (!vector.cancelled && may_retrieve(query, decided)) {
     const RetrievalTask task = task_of(query, decided);
     if (task.rules.mode != RetrievalMode::never)
       retrieved = co_await retrieve(*lookup_, pool_, query, task);
@@ -105,7 +112,7 @@ boost::asio::awaitable<aggregator::Answer> Pipeline::answer(Query& query, expert
   }
   answer.decision_id = query.id;
   answer.retrieval = std::move(retrieved.record);
-  answer.cost_microusd += retrieved.cost_microusd;
+  answer.cost_microusd += retrieved.cost_microusd + vector.cost_microusd;
   log(query, decided, answer, us_since(start));
   co_return answer;
 }
@@ -193,6 +200,22 @@ RetrievalTask Pipeline::task_of(const Query& query, const Decided& decided) {
   return task;
 }
 
+bool Pipeline::lacks_vector(const Query& query) {
+  const Policy& policy = *current_rules().policy;
+  if (policy.dense.empty() || !query.expert.empty()) return false;
+  return query.call.task != experts::Task::embeddings && vectors_.lacks(policy, query.text);
+}
+
+asio::awaitable<QueryVectors::Fetched> Pipeline::fetch_vector(const Query& query) {
+  const PolicyPtr policy = current_rules().policy;  // it may be another one when the vector comes
+  const auto fetched = co_await vectors_.fetch(*policy, query.text, query.call.deadline);
+  co_return fetched;
+}
+
+asio::awaitable<void> Pipeline::prepare(const Query& query) {
+  if (lacks_vector(query)) co_await fetch_vector(query);
+}
+
 LoggedRoute Pipeline::route(const Query& query) {
   Decided decided = decide_for(query);
   LoggedRoute named;
@@ -226,6 +249,7 @@ Pipeline::Decided Pipeline::decide_for(const Query& query) {
     decided.route = route_to(encoder_of(query.pool), desk->view);
   } else if (query.expert.empty()) {
     extractor_.extract(query.text, features_);
+    if (!desk->policy->dense.empty()) features_.vector = vectors_.find(*desk->policy, query.text);
     decide(query, features_, *desk->policy, desk->view, scratch_, decided.route);
   } else {
     decided.route = route_to(query.expert, desk->view);

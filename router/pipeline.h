@@ -23,6 +23,7 @@
 #include "router/passage_search.h"
 #include "router/pool_view.h"
 #include "router/query.h"
+#include "router/query_vectors.h"
 #include "store/journal.h"
 
 namespace router {
@@ -31,13 +32,17 @@ class Pipeline {
  public:
   /// All of them outlive the Pipeline. `lookup`: null where nothing can be looked up.
   Pipeline(experts::Pool& pool, const RulesBoard& rules, store::Journal& journal,
-           Lookup* lookup = nullptr);
+           Lookup* lookup = nullptr, VectorOptions vectors = {}, QueryVectors::Warn warn = nullptr);
 
   /// Decides, asks, logs. `query` and `sink` outlive the coroutine; `sink` is used when
   /// query.call.stream; of the query only call.kin is written, as soon as its skill is known. Never
   /// throws for what an expert can do wrong. Cancelled: the experts are cancelled too, and the
   /// decision is logged as far as it went.
   boost::asio::awaitable<aggregator::Answer> answer(Query& query, experts::Sink* sink);
+
+  /// Gets what the decision about a query needs from elsewhere, and keeps it for route(): its
+  /// vector, where the policy was trained with some. `query` outlives the coroutine.
+  boost::asio::awaitable<void> prepare(const Query& query);
 
   /// The decision alone, with its names; asks nobody and logs nothing.
   LoggedRoute route(const Query& query);
@@ -74,6 +79,8 @@ class Pipeline {
   static PanelTask panel_of(const Query& query, const Decided& decided, const Retrieved& retrieved);
   bool may_retrieve(const Query& query, const Decided& decided) const;
   static RetrievalTask task_of(const Query& query, const Decided& decided);
+  bool lacks_vector(const Query& query);
+  boost::asio::awaitable<QueryVectors::Fetched> fetch_vector(const Query& query);
   Decided decide_for(const Query& query);
   /// The expert that makes a pool's embeddings: the first of its members that can, and no other
   /// when that one is ill, since vectors of two models cannot be compared. Empty: there is none.
@@ -89,6 +96,7 @@ class Pipeline {
   const RulesBoard& board_;
   store::Journal& journal_;
   Lookup* const lookup_;
+  QueryVectors vectors_;
   std::shared_ptr<const Rules> rules_;
   std::uint64_t rules_version_ = 0;
   std::uint64_t pool_version_ = 0;

@@ -18,6 +18,7 @@
 #include "aggregator/answer.h"
 #include "router/choices.h"
 #include "router/features.h"
+#include "router/vectors.h"
 
 namespace router {
 namespace {
@@ -159,10 +160,28 @@ void walk(Archive& a, P& p) {
   a(p.trained_ids), a(p.source), a(p.seed), a(p.share);
 }
 
+/// The part of format kPolicyFormat that kWordsFormat has not.
+template <class Archive, class P>
+void walk_dense(Archive& a, P& p) {
+  auto& d = p.dense;
+  a(d.encoder), a(d.fingerprint), a(d.weight), a(d.scale), a(d.shift), a(d.sharpen);
+  a(p.memory.predicted_by_words);
+}
+
 /// Whether training may have found that mode.
 bool is_measured(std::uint8_t mode) {
   return mode >= static_cast<std::uint8_t>(aggregator::Mode::single) &&
          mode <= static_cast<std::uint8_t>(aggregator::Mode::fused);
+}
+
+bool is_dense_sane(const Policy& p) {
+  const Dense& d = p.dense;
+  const std::size_t by_words = d.empty() ? 0 : std::size_t{p.memory.rows} * p.experts.size();
+  if (p.memory.predicted_by_words.size() != by_words) return false;
+  if (d.empty()) return d.fingerprint.empty() && d.weight.empty();
+  return d.dimension() > 0 && d.dimension() <= kVectorNumbersMax &&
+         d.weight.size() == d.dimension() * p.dim && d.scale.size() == p.dim &&
+         d.shift.size() == p.dim;
 }
 
 /// The invariants that decide() relies on.
@@ -183,12 +202,13 @@ void check_shapes(const Policy& p) {
       p.support.size() == S * E && p.skill_cost.size() == S * E &&
       m.z.size() == std::size_t{m.rows} * D && m.score.size() == std::size_t{m.rows} * E &&
       m.predicted.size() == std::size_t{m.rows} * E &&
-      (m.label.empty() || m.label.size() == m.rows);
+      (m.label.empty() || m.label.size() == m.rows) && is_dense_sane(p);
   if (!sane) throw std::runtime_error("its parts do not fit together");
-  const std::vector<float> alone{p.unseen_mass, p.skill_sharpness, p.unseen_max, p.skill_score_min};
-  for (const auto* list :
-       {&p.bag_scale, &p.surface_edge, &p.skill_bias, &p.skill_gain, &p.profile, &p.support,
-        &p.skill_cost, &p.key_scale, &p.panels.weight, &p.panels.choice, &alone}) {
+  const std::vector<float> alone{p.unseen_mass, p.skill_sharpness, p.unseen_max, p.skill_score_min,
+                                 p.dense.sharpen};
+  for (const auto* list : {&p.bag_scale, &p.surface_edge, &p.skill_bias, &p.skill_gain, &p.profile,
+                           &p.support, &p.skill_cost, &p.key_scale, &p.panels.weight,
+                           &p.panels.choice, &p.dense.scale, &p.dense.shift, &alone}) {
     for (float value : *list) {
       if (!(std::abs(value) < kNumberMax))
         throw std::runtime_error("it holds a number that is out of range");
@@ -232,9 +252,11 @@ std::string encode_policy(Policy& policy) {
   Writer payload;
   walk(payload, std::as_const(policy));
   write_bag(payload, policy);
+  if (!policy.dense.empty()) walk_dense(payload, std::as_const(policy));
   Writer file;
   file.out.append(kMagic, sizeof kMagic);
-  file(kPolicyFormat), file(kFeaturesVersion), file(static_cast<std::uint64_t>(payload.out.size()));
+  file(policy.dense.empty() ? kWordsFormat : kPolicyFormat), file(kFeaturesVersion),
+      file(static_cast<std::uint64_t>(payload.out.size()));
   file.out += payload.out;
   policy.version = XXH3_64bits(payload.out.data(), payload.out.size());
   file(static_cast<std::uint64_t>(XXH3_64bits(file.out.data(), file.out.size())));
@@ -263,7 +285,7 @@ PolicyPtr decode_policy(const std::string& bytes, const std::string& path) {
   if (XXH3_64bits(bytes.data(), bytes.size() - 8) != sum) {
     refuse(path, "its checksum does not match, some bytes were changed; copy it again");
   }
-  if (format != kPolicyFormat || features != kFeaturesVersion) {
+  if (format < kWordsFormat || features != kFeaturesVersion) {
     refuse(path, "it was made with format " + std::to_string(format) + ", features " +
                      std::to_string(features) + "; this program needs " +
                      std::to_string(kPolicyFormat) + ", " + std::to_string(kFeaturesVersion) +
@@ -276,6 +298,7 @@ PolicyPtr decode_policy(const std::string& bytes, const std::string& path) {
     if (policy->dim == 0 || policy->dim > kColumnsMax)
       throw std::runtime_error("its width is out of range");
     read_bag(reader, *policy);
+    if (format == kPolicyFormat) walk_dense(reader, *policy);
     if (!reader.ended()) throw std::runtime_error("bytes are left over");
     check_shapes(*policy);
   } catch (const std::runtime_error& error) {

@@ -10,8 +10,16 @@
 // also tells skill_term = sum_s q_s * profile[s, e] (shrunken success rate per skill and expert).
 // Expected cost: sum_s q_s * skill_cost[s, e], likewise shrunken.
 //
+// A policy may have been trained with an encoder's vectors, too (Dense). Where the vector of a
+// query is there,
+//   u      the vector at unit length
+//   score  x * bag + u * weight - shift, and the softmax is `sharpen` times as sharp
+// and where it is not, all is as above: what the vector adds was fitted on what the n-grams left
+// unexplained.
+//
 // File: "SKYPOLCY", u32 format, u32 features version, u64 payload bytes, payload, u64 XXH3-64 of
-// all before it. Little-endian. Written to PATH.tmp, synced, then renamed over PATH.
+// all before it. Little-endian. Written to PATH.tmp, synced, then renamed over PATH. A policy
+// without an encoder has format kWordsFormat, one with an encoder kPolicyFormat.
 #pragma once
 
 #include <cstdint>
@@ -23,7 +31,8 @@
 
 namespace router {
 
-inline constexpr std::uint32_t kPolicyFormat = 6;
+inline constexpr std::uint32_t kPolicyFormat = 7;
+inline constexpr std::uint32_t kWordsFormat = 6;
 inline constexpr std::uint64_t kPolicyBytesMax = 64u << 20;
 
 inline constexpr int kSurfaceEdges = 9;
@@ -36,7 +45,8 @@ struct Memory {
   std::vector<std::int8_t> z;           // [rows, dim] held-out scores as keys, see make_key()
   std::vector<std::uint8_t> score;      // [rows, experts] 0..200; kUnknown: no outcome
   std::vector<std::uint8_t> predicted;  // [rows, experts] held-out p_correct, 0..250
-  std::vector<std::string> label;       // [rows] id, for explanations; may be empty
+  std::vector<std::uint8_t> predicted_by_words;  // the same without vectors; empty without Dense
+  std::vector<std::string> label;                // [rows] id, for explanations; may be empty
 };
 
 inline constexpr std::uint8_t kUnknown = 255;
@@ -67,6 +77,20 @@ struct Panels {
   std::vector<std::uint8_t> mode;  // [skills, kTypes] aggregator::Mode by the query's first skill
 };
 
+/// What a query's vector adds to the scores of its n-grams. Learned by router/learn/dense.h.
+struct Dense {
+  std::string encoder;  // who makes the vectors: encoder_name() (router/encoder.h); empty: nobody
+  std::string fingerprint;          // its vector of kFingerprintText: it is known again by that
+  std::vector<std::int8_t> weight;  // [dimension, dim] columns as the bag's
+  std::vector<float> scale;         // [dim] step of each column
+  std::vector<float> shift;         // [dim] what the mean vector of the training rows scores
+  float sharpen = 1;
+
+  bool empty() const { return encoder.empty(); }  // decisions are by words alone
+
+  std::size_t dimension() const { return fingerprint.size(); }
+};
+
 struct Policy {
   std::uint64_t version = 0;  // XXH3-64 of the payload; 0: no policy
   std::uint32_t dim = 0;
@@ -88,6 +112,7 @@ struct Policy {
   std::vector<float> skill_cost;  // [skills, experts] mean usd of a query, -1: not known
   std::vector<float> key_scale;   // [dim]
   Memory memory;
+  Dense dense;
 
   Panels panels;
 

@@ -39,6 +39,13 @@ struct PoolExpert {
   bool probed = false;  // known from probes alone, not from the rows that the guard replays
 };
 
+/// What the guard found on held-out predictions (router/guard.h).
+struct Guarded {
+  bool guarded = false;  // no gain that can be trusted: default only
+  float margin = 0;      // of all experts but those that are known from probes alone
+  float gain_mean = 0, gain_lo = 0;
+};
+
 struct PoolView {
   std::vector<PoolExpert> experts;
   std::uint32_t default_expert = 0;  // kept when nothing better is known; index into experts
@@ -49,6 +56,7 @@ struct PoolView {
   bool answers_outside = false;      // queries that are outside: nobody is asked
   bool guarded = false;              // bind() found no gain that can be trusted: default only
   float gain_mean = 0, gain_lo = 0;  // held-out gain over the default expert that the guard saw
+  Guarded by_words;  // the same for queries without a vector, where the policy needs one
 };
 
 }  // namespace router

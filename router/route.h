@@ -56,11 +56,12 @@ struct Route {
   std::vector<Candidate> candidates;  // eligible ones first, best utility first; then the barred
   std::uint32_t k = 1;                // how many of them are asked
   Reason reason = Reason::nobody;
-  bool abstained = false;  // the guard kept the default expert, or the pool asks nobody
-  bool outside = false;    // unlike all that the policy was trained on (is_outside())
-  float gain_lo = 0;       // lower bound of the gain over the default expert that the guard saw
-  float general = 0;       // share of the query's words that training never saw
-  float propensity = 1;    // probability of this first choice under the policy and its seed
+  bool abstained = false;    // the guard kept the default expert, or the pool asks nobody
+  bool outside = false;      // unlike all that the policy was trained on (is_outside())
+  bool with_vector = false;  // the query's vector counted, see Policy::dense
+  float gain_lo = 0;         // lower bound of the gain over the default expert that the guard saw
+  float general = 0;         // share of the query's words that training never saw
+  float propensity = 1;      // probability of this first choice under the policy and its seed
   std::uint64_t policy_version = 0;  // 0: no policy
   std::uint64_t features_hash = 0;   // of the extracted features, to detect skew on replay
 

@@ -9,10 +9,11 @@
 
 namespace store {
 
-/// PRAGMA application_id of our three kinds of file.
+/// PRAGMA application_id of our four kinds of file.
 inline constexpr std::int64_t kLogMark = 0x534b5944;        // "SKYD"
 inline constexpr std::int64_t kKnowledgeMark = 0x534b594b;  // "SKYK"
 inline constexpr std::int64_t kBatchMark = 0x534b5942;      // "SKYB"
+inline constexpr std::int64_t kVectorsMark = 0x534b5956;    // "SKYV"
 
 /// All migrations of the log in this build, in order; number n is at place n - 1. Published ones
 /// never change.

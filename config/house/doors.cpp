@@ -11,9 +11,12 @@
 #include "experts/cost.h"
 #include "experts/native_metrics.h"
 #include "http/room_metrics.h"
+#include "router/encoder.h"
 #include "router/interview.h"
 #include "router/passage_search.h"
 #include "router/passages.h"
+#include "router/vector_maker.h"
+#include "router/vectors.h"
 
 namespace house {
 
@@ -78,6 +81,18 @@ std::int64_t encode_bound_microusd(const House& house) {
   return bytes * encoder->options.prices.in / 1'000'000 + 1;
 }
 
+/// The same of the vector that the policy reads.
+std::int64_t route_bound_microusd(const experts::Roster& roster, const router::Policy& policy) {
+  constexpr auto kBytes =
+      static_cast<std::int64_t>(router::kEncodedBytesMax + router::kFingerprintText.size());
+  if (policy.dense.empty()) return 0;
+  for (const auto& entry : roster.entries)
+    if (entry.options.capabilities.embeddings &&
+        router::encoder_name(entry.options) == policy.dense.encoder)
+      return kBytes * entry.options.prices.in / 1'000'000 + 1;
+  return 0;
+}
+
 http::CostBound cost_bound(const House& house, const router::Query& query) {
   http::CostBound bound;
   const auto rules = house.rules.current();
@@ -104,6 +119,8 @@ http::CostBound cost_bound(const House& house, const router::Query& query) {
           std::max(bound.call_microusd, call_bound_microusd(query, entry.options, passages));
   }
   if (reads && !encodes) bound.call_microusd += encode_bound_microusd(house);
+  if (query.expert.empty() && !encodes)
+    bound.call_microusd += route_bound_microusd(*roster, *rules->policy);
   const int k = query.knobs.k.value_or(1);
   const auto wanted =
       pool == nullptr || query.knobs.aggregation ? query.knobs.aggregation : pool->aggregation.mode;
@@ -306,7 +323,8 @@ Rooms::Rooms(boost::asio::io_context& loop, House& house, int index)
            {.net_threads = house.config.http.net_threads,
             .seed = static_cast<std::uint64_t>(index) + 1},
            experts::make_native_maker(house.models), house.residents.wrapper()),
-      pipeline(pool, house.rules, house.journal, &house.lookup) {}
+      pipeline(pool, house.rules, house.journal, &house.lookup, house.config.vectors,
+               [](std::string_view sentence) { spdlog::warn("policy: {}", sentence); }) {}
 
 http::Doors make_doors(House& house, boost::asio::io_context& loop, int index) {
   const auto rooms = std::make_shared<Rooms>(loop, house, index);
@@ -314,6 +332,7 @@ http::Doors make_doors(House& house, boost::asio::io_context& loop, int index) {
   doors.answer = [rooms](router::Query& query, experts::Sink* sink) {
     return rooms->pipeline.answer(query, sink);
   };
+  doors.prepare = [rooms](const router::Query& query) { return rooms->pipeline.prepare(query); };
   doors.route = [rooms](const router::Query& query) { return rooms->pipeline.route(query); };
   doors.explain = [rooms](const router::Query& query, const router::LoggedRoute& logged) {
     return rooms->pipeline.explain(query, logged);
@@ -376,11 +395,13 @@ http::Doors make_admin_doors(House& house, boost::asio::io_context& loop) {
   admin.quote = [&house](const router::InterviewTask& task) {
     return router::quote(task, *house.roster.current());
   };
-  admin.interview = [&house](const router::InterviewTask& task, const router::GoOn& go_on) {
-    const router::InterviewDoors doors = {house.roster, experts::make_native_maker(house.models),
-                                          house.residents.wrapper()};
-    return router::interview(task, doors, go_on);
+  const router::InterviewDoors interviews = {house.roster, experts::make_native_maker(house.models),
+                                             house.residents.wrapper()};
+  admin.interview = [interviews](const router::InterviewTask& task, const router::GoOn& go_on) {
+    return router::interview(task, interviews, go_on);
   };
+  admin.vectors = router::make_vectors(
+      (std::filesystem::path(house.config.data) / "vectors.db").string(), interviews);
   admin.config = [&house] { return house.ledger.show(); };
   admin.shapes = [] { return config::shapes(); };
   admin.versions = [&house](std::int64_t before, int limit) {

@@ -97,6 +97,16 @@ void tell_names(const router::Policy& policy, const experts::Roster& roster) {
                policy.experts.size(), policy.skills.size());
   if (!missing.empty()) spdlog::warn("in the policy, not in the pool:{}", missing);
   if (!unknown.empty()) spdlog::warn("in the pool, not in the policy (not routed to):{}", unknown);
+  const auto makes_vectors = [&](const auto& entry) {
+    return entry.options.capabilities.embeddings &&
+           router::encoder_name(entry.options) == policy.dense.encoder;
+  };
+  if (!policy.dense.empty() &&
+      std::none_of(roster.entries.begin(), roster.entries.end(), makes_vectors))
+    spdlog::warn(
+        "the policy was trained with the vectors of `{}`, and no expert with "
+        "capabilities.embeddings has that model: it decides by words alone",
+        policy.dense.encoder);
 }
 
 router::LookupOptions lookup_of(const config::Config& config) {

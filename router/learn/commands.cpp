@@ -30,8 +30,9 @@ std::pair<std::string, double> split_threshold(const std::string& text) {
   return {text.substr(0, sign), share};
 }
 
-void add_train(CLI::App& app) {
+void add_train(CLI::App& app, const MakeEncoder& make_encoder) {
   auto options = std::make_shared<TrainOptions>();
+  auto encoding = std::make_shared<EncoderArgs>();
   auto* command = app.add_subcommand("train", "learn a policy from outcome files");
   command->add_option("--outcomes", options->files, "JSON Lines, gzip allowed")->required();
   command->add_option("--out", options->out, "the policy to write");
@@ -43,8 +44,14 @@ void add_train(CLI::App& app) {
       ->add_option("--share", options->share,
                    "train on this share of the rows, by a seeded hash of the id")
       ->check(CLI::Range(0.01, 1.0));
-  command->callback([options] {
+  add_encoder_options(*command, *encoding);
+  command->callback([options, encoding, &make_encoder] {
     options->progress = show_progress;
+    if (!encoding->encoder.empty()) {
+      const EncoderDoor door = make_encoder(*encoding);
+      options->encoder = door.encoder;
+      options->vectors = door.vectors;
+    }
     print(train(*options), std::cout);
   });
 }
@@ -52,6 +59,7 @@ void add_train(CLI::App& app) {
 /// What `evaluate` takes beside the options of evaluate().
 struct EvaluateArgs {
   EvaluateOptions options;
+  EncoderArgs encoding;
   std::string policy, part = "all", gate, log;
 };
 
@@ -80,7 +88,7 @@ int run_evaluate(EvaluateArgs& args) {
   return verdict.passed ? 0 : 1;
 }
 
-void add_evaluate(CLI::App& app, int& status) {
+void add_evaluate(CLI::App& app, int& status, const MakeEncoder& make_encoder) {
   auto args = std::make_shared<EvaluateArgs>();
   auto& options = args->options;
   auto* command =
@@ -121,15 +129,18 @@ void add_evaluate(CLI::App& app, int& status) {
   command->add_option("--picks", options.picks, "one line per row: the choice and its estimates");
   command->add_flag("--allow-overlap", options.allow_overlap,
                     "judge rows that the policy was trained on");
-  command->callback([args, &status] {
+  add_encoder_options(*command, args->encoding);
+  command->callback([args, &status, &make_encoder] {
     if (args->log.empty() && args->options.files.empty())
       throw std::runtime_error("evaluate needs --outcomes FILES, or --log DATABASE");
+    args->options.vectors = make_encoder(args->encoding).vectors;
     status = args->log.empty() ? run_evaluate(*args) : run_log_value(*args);
   });
 }
 
-void add_learn(CLI::App& app, int& status) {
+void add_learn(CLI::App& app, int& status, const MakeEncoder& make_encoder) {
   auto options = std::make_shared<LearnOptions>();
+  auto encoding = std::make_shared<EncoderArgs>();
   auto* command = app.add_subcommand(
       "learn", "fold graded decisions of the log into a new policy, if it is not worse");
   command->add_option("--log", options->log, "the service's database")->required();
@@ -141,8 +152,10 @@ void add_learn(CLI::App& app, int& status) {
       ->add_option("--half-life", options->half_life_days,
                    "days after which a decision of the log counts half [all count alike]")
       ->check(CLI::PositiveNumber);
-  command->callback([options, &status] {
+  add_encoder_options(*command, *encoding);
+  command->callback([options, encoding, &status, &make_encoder] {
     options->progress = show_progress;
+    options->vectors = make_encoder(*encoding).vectors;
     const LearnReport report = learn_from_log(*options);
     print(report, std::cout);
     status = report.promoted ? 0 : 1;
@@ -161,9 +174,10 @@ void add_learn_gate(CLI::App& app) {
   command->callback([options] { print(learn_gate(*options), std::cout); });
 }
 
-void add_probes(CLI::App& app, int& status) {
+void add_probes(CLI::App& app, int& status, const MakeEncoder& make_encoder) {
   struct ProbeArgs {
     std::string file, policy, json;
+    EncoderArgs encoding;
     std::vector<std::string> tag_pass_min;
     ProbeOptions options;
   };
@@ -181,7 +195,9 @@ void add_probes(CLI::App& app, int& status) {
       ->check(CLI::Range(0.0, 1.0));
   command->add_option("--pass-tag", args->tag_pass_min, "TAG=SHARE that must pass")->delimiter(',');
   command->add_option("--json", args->json);
-  command->callback([args, &status] {
+  add_encoder_options(*command, args->encoding);
+  command->callback([args, &status, &make_encoder] {
+    args->options.vectors = make_encoder(args->encoding).vectors;
     for (const std::string& text : args->tag_pass_min) {
       const auto [tag, share] = split_threshold(text);
       args->options.tag_pass_min[tag] = share;
@@ -208,13 +224,21 @@ void show_progress(const std::string& stage, double done) {
             << std::flush;
 }
 
-void add_commands(CLI::App& app, int& status) {
-  add_train(app);
-  add_evaluate(app, status);
-  add_policy_commands(app, status);
+void add_encoder_options(CLI::App& command, EncoderArgs& args) {
+  command.add_option("--encoder", args.encoder,
+                     "NAME=URL[,model=NAME][,key-env=VARIABLE] of an embeddings endpoint: vectors "
+                     "that are not kept yet are asked of it");
+  command.add_option("--vectors", args.file,
+                     "the file that keeps them [vectors.db in the usual data folder]");
+}
+
+void add_commands(CLI::App& app, int& status, const MakeEncoder& make_encoder) {
+  add_train(app, make_encoder);
+  add_evaluate(app, status, make_encoder);
+  add_policy_commands(app, status, make_encoder);
   add_plan_commands(app, status);
-  add_probes(app, status);
-  add_learn(app, status);
+  add_probes(app, status, make_encoder);
+  add_learn(app, status, make_encoder);
   add_learn_gate(app);
 }
 

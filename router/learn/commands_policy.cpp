@@ -79,10 +79,11 @@ void add_frontier(CLI::App& policy) {
   });
 }
 
-void add_diff(CLI::App& policy) {
+void add_diff(CLI::App& policy, const MakeEncoder& make_encoder) {
   struct DiffArgs {
     std::string before, after, part = "all", json;
     EvaluateOptions options;
+    EncoderArgs encoding;
   };
 
   auto args = std::make_shared<DiffArgs>();
@@ -99,7 +100,9 @@ void add_diff(CLI::App& policy) {
   command->add_option("--seed", args->options.seed);
   command->add_flag("--allow-overlap", args->options.allow_overlap);
   command->add_option("--json", args->json, "the same as JSON; - is the terminal");
-  command->callback([args] {
+  add_encoder_options(*command, args->encoding);
+  command->callback([args, &make_encoder] {
+    args->options.vectors = make_encoder(args->encoding).vectors;
     args->options.held_out_part = args->part == "test";
     args->options.progress = show_progress;
     show(diff_policies(*load_policy(args->before), *load_policy(args->after), args->options),
@@ -109,12 +112,12 @@ void add_diff(CLI::App& policy) {
 
 }  // namespace
 
-void add_policy_commands(CLI::App& app, int& status) {
+void add_policy_commands(CLI::App& app, int& status, const MakeEncoder& make_encoder) {
   auto* policy = app.add_subcommand("policy", "look into policies: solve, frontier, diff");
   policy->require_subcommand(1);
   add_solve(*policy, status);
   add_frontier(*policy);
-  add_diff(*policy);
+  add_diff(*policy, make_encoder);
 }
 
 }  // namespace router

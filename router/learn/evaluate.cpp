@@ -289,6 +289,10 @@ EvaluateReport evaluate(const Policy& policy, const EvaluateOptions& options) {
   report.rows_excluded = trial.rows_excluded;
   report.left_out = trial.left_out;
   report.experts = trial.table.experts;
+  if (const std::size_t without = prepare_vectors(policy, options, trial); without > 0)
+    report.notes.push_back(std::to_string(without) + " of " + std::to_string(trial.rows()) +
+                           " rows are decided by words alone: no vector of `" +
+                           policy.dense.encoder + "` is kept or to be had (--encoder)");
   run_policy(policy, options.quality, trial,
              [&](double done) { progress("route", 0.2 + 0.6 * done); });
   progress("judge", 0.8);

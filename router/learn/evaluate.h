@@ -11,6 +11,7 @@
 
 #include "router/learn/metrics.h"
 #include "router/policy.h"
+#include "router/vectors.h"
 
 namespace router {
 
@@ -32,6 +33,7 @@ struct EvaluateOptions {
   std::size_t resident = 0;            // experts that fit in memory; 0: loads are not counted
   bool aggregate = false;              // the rows of play_panels.h, too; their files have answers
   std::vector<std::string> fit_files;  // where the training rows are; empty: among `files`
+  VectorsOf vectors;  // for a policy that was trained with some; may be empty: by words alone
   std::string json, picks, csv, html;  // output paths; empty: none
   std::function<void(const std::string& stage, double done)> progress;
 };

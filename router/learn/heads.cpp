@@ -43,6 +43,31 @@ std::vector<Eigen::Index> rows_of_fold(const std::vector<int>& fold, int which, 
   return rows;
 }
 
+float find_sharpness(const Matrix& score, const Matrix& target, Matrix& share) {
+  float best = std::numeric_limits<float>::lowest(), found = 1;
+  for (const float sharpness : {4.f, 6.f, 8.f, 12.f, 16.f, 24.f, 32.f}) {
+    const Matrix tried = softmax_rows(sharpness * score);
+    const float likelihood = (target.array() * (tried.array() + 1e-9f).log()).sum();
+    if (likelihood <= best) continue;
+    best = likelihood;
+    found = sharpness;
+    share = tried;
+  }
+  return found;
+}
+
+double accuracy_of(const Matrix& share, const Matrix& target) {
+  std::size_t right = 0, counted = 0;
+  for (Eigen::Index r = 0; r < target.rows(); ++r) {
+    if (target.row(r).sum() <= 0) continue;
+    Eigen::Index first = 0;
+    share.row(r).maxCoeff(&first);
+    right += target(r, first) > 0;
+    ++counted;
+  }
+  return counted ? static_cast<double>(right) / static_cast<double>(counted) : 0;
+}
+
 SkillHead fit_skills(const Sparse& x, const Matrix& target, const std::vector<int>& fold,
                      const Settings& settings) {
   const auto n = target.rows(), skills = target.cols();
@@ -70,25 +95,9 @@ SkillHead fit_skills(const Sparse& x, const Matrix& target, const std::vector<in
     for (std::size_t i = 0; i < held.size(); ++i)
       head.score.row(held[i]) = score.row(static_cast<Eigen::Index>(i));
   });
-  float best = std::numeric_limits<float>::lowest();
-  for (const float sharpness : {4.f, 6.f, 8.f, 12.f, 16.f, 24.f, 32.f}) {
-    const Matrix share = softmax_rows(sharpness * (head.score.rowwise() + mean));
-    const float likelihood = (target.array() * (share.array() + 1e-9f).log()).sum();
-    if (likelihood <= best) continue;
-    best = likelihood;
-    head.sharpness = sharpness;
-    head.share = share;
-  }
+  head.sharpness = find_sharpness(head.score.rowwise() + mean, target, head.share);
   for (Eigen::Index s = 0; s < skills; ++s) head.bias.push_back(head.sharpness * mean(s));
-  std::size_t right = 0, counted = 0;
-  for (Eigen::Index r = 0; r < n; ++r) {
-    if (target.row(r).sum() <= 0) continue;
-    Eigen::Index first = 0;
-    head.share.row(r).maxCoeff(&first);
-    right += target(r, first) > 0;
-    ++counted;
-  }
-  head.accuracy = counted ? static_cast<double>(right) / static_cast<double>(counted) : 0;
+  head.accuracy = accuracy_of(head.share, target);
   return head;
 }
 
@@ -101,6 +110,8 @@ OutcomeHead fit_outcomes(const Sparse& x, const Matrix& share, const Matrix& out
   const Matrix goal = outcome.rowwise() - mean;
   OutcomeHead head;
   head.score = head.predicted = Matrix::Zero(outcome.rows(), outcome.cols());
+  head.gain_without.assign(static_cast<std::size_t>(folds),
+                           Matrix::Zero(share.cols(), outcome.cols()));
   parallel_for(static_cast<std::size_t>(folds) + 1, [&](std::size_t f) {
     const auto rows = rows_of_fold(fold, static_cast<int>(f), false),
                held = rows_of_fold(fold, static_cast<int>(f), true);
@@ -113,6 +124,7 @@ OutcomeHead fit_outcomes(const Sparse& x, const Matrix& share, const Matrix& out
       head.gain = gain;
       return;
     }
+    head.gain_without[f] = gain;
     const Matrix score = multiply(take_rows(x, held), w.topRows(columns));
     for (std::size_t i = 0; i < held.size(); ++i) {
       head.score.row(held[i]) = score.row(static_cast<Eigen::Index>(i));

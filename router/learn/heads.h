@@ -26,15 +26,22 @@ struct SkillHead {
   double accuracy = 0;      // of the largest share
 };
 
+/// The sharpness of softmax(sharpness * score) under which `target` is likeliest; fills `share`.
+float find_sharpness(const Matrix& score, const Matrix& target, Matrix& share);
+
+/// How often the largest share is of a skill that the row has; rows without any do not count.
+double accuracy_of(const Matrix& share, const Matrix& target);
+
 /// `target` [rows, skills], rows sum to 1; all-zero rows have no label and are left out of the fit.
 SkillHead fit_skills(const Sparse& x, const Matrix& target, const std::vector<int>& fold,
                      const Settings& settings);
 
 /// Ridge regression of the outcomes less each expert's mean, on the text and the skill shares.
 struct OutcomeHead {
-  Matrix weight;            // [columns, experts]
-  Matrix gain;              // [skills, experts]
-  Matrix score, predicted;  // [rows, experts] by a head that did not see the row
+  Matrix weight;                     // [columns, experts]
+  Matrix gain;                       // [skills, experts]
+  Matrix score, predicted;           // [rows, experts] by a head that did not see the row
+  std::vector<Matrix> gain_without;  // [folds] `gain` of the head that did not see the fold
 };
 
 OutcomeHead fit_outcomes(const Sparse& x, const Matrix& share, const Matrix& outcome,

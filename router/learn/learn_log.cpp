@@ -132,12 +132,15 @@ LearnReport learn_from_log(const LearnOptions& options, PolicyPtr* made) {
   for (const PolicyExpert& expert : old->experts) training.experts.push_back(expert.name);
   training.seed = old->seed;
   training.share = old->share;
+  training.encoder = old->dense.encoder;
+  training.vectors = options.vectors;
   training.progress = options.progress;
   PolicyPtr fresh;
   report.trained = train(training, &fresh);
   EvaluateOptions judging;
   judging.files = options.files;
   judging.held_out_part = true;
+  judging.vectors = options.vectors;
   judging.progress = options.progress;
   report.diff = diff_policies(*old, *fresh, judging);
   const Promotion promotion = judge_promotion(*report.diff.replay);

@@ -37,6 +37,7 @@ struct LearnOptions {
   /// Rows are thinned by a hash of their id, not weighted: in the mean it is the same, and a row
   /// that has faded stays away.
   double half_life_days = 0;
+  VectorsOf vectors;  // where the old policy was trained with some: the new one is, too
   std::function<void(const std::string& stage, double done)> progress;
 };
 

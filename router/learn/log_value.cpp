@@ -177,6 +177,7 @@ LogValueReport value_log(const Policy& policy, const LogValueOptions& options) {
   progress("read the grades", 0);
   const auto grades = read_grades(reader);
   LogValueReport report;
+  report.by_words = !policy.dense.empty();
   report.policy_version = policy.version;
   std::vector<LoggedChoice> rows;
   Targets targets(policy);
@@ -224,6 +225,8 @@ void print(const LogValueReport& report, std::ostream& out) {
       << report.unreadable + report.unknown << " that this policy cannot decide)\n"
       << std::fixed << std::setprecision(2) << "what was done scored      " << 100 * value.logged
       << "%\n";
+  if (report.by_words)
+    out << "the policy needs vectors, which the log does not keep: it is valued by words alone\n";
   if (value.matched == 0) {
     out << "NOT IDENTIFIABLE: the policy never chooses what was chosen, so the log says nothing "
            "about it; let the service explore (pools: \"explore\": 0.05)\n";

@@ -57,6 +57,7 @@ struct LogValueReport {
   std::size_t decisions = 0;  // routed ones in the log
   std::size_t ungraded = 0, without_text = 0, unreadable = 0, unknown = 0;  // left out, and why
   std::uint64_t policy_version = 0;
+  bool by_words = false;  // the policy would have had vectors: it is valued without
   LogValue value;
 };
 

@@ -3,6 +3,7 @@
 #include <Eigen/Cholesky>
 #include <algorithm>
 #include <cmath>
+#include <numeric>
 #include <stdexcept>
 
 #include "router/competence.h"
@@ -160,26 +161,40 @@ std::vector<float> widen(const std::vector<float>& row, std::uint32_t wider, std
   return out;
 }
 
-/// The mean of the experts' weights of a row of the bag.
-float average(const Policy& policy, const std::int8_t* row) {
+/// The mean of the experts' weights of a row.
+float average(const std::int8_t* row, const std::vector<float>& scale, std::size_t experts) {
   float sum = 0;
-  for (std::size_t e = 0; e < policy.experts.size(); ++e)
-    sum += policy.bag_scale[e] * static_cast<float>(row[e]);
-  return sum / static_cast<float>(policy.experts.size());
+  for (std::size_t e = 0; e < experts; ++e) sum += scale[e] * static_cast<float>(row[e]);
+  return sum / static_cast<float>(experts);
 }
 
-void widen_bag(Policy& policy, const Policy& base) {
+/// Rows of weights with the average expert's after the experts; `scale`: the columns' steps, its
+/// own among them then.
+void widen_weights(std::vector<std::int8_t>& rows, std::vector<float>& scale, std::uint32_t dim,
+                   std::uint32_t wider, std::size_t experts, std::size_t skills) {
+  float top = 0;
+  for (std::size_t r = 0; r < rows.size() / dim; ++r)
+    top = std::max(top, std::abs(average(&rows[r * dim], scale, experts)));
+  const float step = top > 0 ? top / kByteMax : 1;
+  rows = widen(rows, dim, wider, experts, skills, [&](const std::int8_t* row) {
+    return static_cast<std::int8_t>(std::lround(average(row, scale, experts) / step));
+  });
+  scale = widen(scale, wider, experts, skills, step);
+}
+
+void widen_columns(Policy& policy, const Policy& base) {
   const std::size_t experts = base.experts.size(), skills = base.skills.size();
   policy.dim =
       static_cast<std::uint32_t>((experts + 1 + skills + kColumns - 1) / kColumns) * kColumns;
-  float top = 0;
-  for (std::size_t r = 0; r < base.bag.size() / base.dim; ++r)
-    top = std::max(top, std::abs(average(base, &base.bag[r * base.dim])));
-  const float step = top > 0 ? top / kByteMax : 1;
-  policy.bag = widen(base.bag, base.dim, policy.dim, experts, skills, [&](const std::int8_t* row) {
-    return static_cast<std::int8_t>(std::lround(average(base, row) / step));
-  });
-  policy.bag_scale = widen(base.bag_scale, policy.dim, experts, skills, step);
+  widen_weights(policy.bag, policy.bag_scale, base.dim, policy.dim, experts, skills);
+  if (Dense& dense = policy.dense; !dense.empty()) {
+    widen_weights(dense.weight, dense.scale, base.dim, policy.dim, experts, skills);
+    const float shift =
+        std::accumulate(base.dense.shift.begin(),
+                        base.dense.shift.begin() + static_cast<std::ptrdiff_t>(experts), 0.f);
+    dense.shift =
+        widen(base.dense.shift, policy.dim, experts, skills, shift / static_cast<float>(experts));
+  }
   policy.key_scale = widen(base.key_scale, policy.dim, experts, skills, 0);
   policy.memory.z = widen(base.memory.z, base.dim, policy.dim, experts, skills,
                           [](const std::int8_t*) { return std::int8_t{0}; });
@@ -210,6 +225,7 @@ Policy without(const Policy& policy, std::size_t expert) {
   };
   narrow(out.skill_gain), narrow(out.profile), narrow(out.support), narrow(out.skill_cost);
   narrow(out.memory.score), narrow(out.memory.predicted), narrow(out.panels.weight);
+  narrow(out.memory.predicted_by_words);
   const auto cut = [&](auto& rows) {  // its column of every row; the zeros behind grow by one
     for (std::size_t r = 0; r < rows.size() / policy.dim; ++r) {
       auto* row = &rows[r * policy.dim];
@@ -218,6 +234,7 @@ Policy without(const Policy& policy, std::size_t expert) {
     }
   };
   cut(out.bag), cut(out.bag_scale), cut(out.key_scale), cut(out.memory.z);
+  cut(out.dense.weight), cut(out.dense.scale), cut(out.dense.shift);
   return out;
 }
 
@@ -245,11 +262,12 @@ Policy base_of(const Policy& policy, const std::string& name) {
 
 /// What it would have been expected to do on the rows that the policy remembers, as far as the
 /// average expert says.
-std::uint8_t predict(const Policy& base, double level, std::size_t row) {
+std::uint8_t predict(const Policy& base, const std::vector<std::uint8_t>& predicted, double level,
+                     std::size_t row) {
   const std::size_t experts = base.experts.size();
   double p = level;
   for (std::size_t e = 0; e < experts; ++e)
-    p += (base.memory.predicted[row * experts + e] / static_cast<double>(kPredictedSteps) -
+    p += (predicted[row * experts + e] / static_cast<double>(kPredictedSteps) -
           static_cast<double>(base.experts[e].mean)) /
          static_cast<double>(experts);
   return static_cast<std::uint8_t>(
@@ -296,7 +314,7 @@ Newcomer add_newcomer(const Policy& policy, const std::string& name,
   out.policy = base;
   Policy& made = out.policy;
   made.version = 0;
-  widen_bag(made, base);
+  widen_columns(made, base);
   PolicyExpert expert;
   expert.name = name;
   expert.mean = static_cast<float>(out.mean);
@@ -324,8 +342,9 @@ Newcomer add_newcomer(const Policy& policy, const std::string& name,
              [&](std::size_t s) { return static_cast<float>(out.skills[s].outcomes); });
   add_column(made.skill_cost, experts, [&](std::size_t) { return expert.cost_usd; });
   add_column(made.memory.score, experts, [](std::size_t) { return kUnknown; });
-  add_column(made.memory.predicted, experts,
-             [&](std::size_t row) { return predict(base, out.mean, row); });
+  for (const auto table : {&Memory::predicted, &Memory::predicted_by_words})
+    add_column(made.memory.*table, experts,
+               [&](std::size_t row) { return predict(base, base.memory.*table, out.mean, row); });
   if (made.panels.rows > 0) {
     const std::vector<float> weight = base.panels.weight;
     add_column(made.panels.weight, experts, [&](std::size_t s) {

@@ -99,14 +99,17 @@ ReplayDiff replay(const Policy& before, const Policy& after, EvaluateOptions opt
   progress("read the outcomes", 0);
   Trial trial = read_trial(after, options);
   refuse_overlap(before, trial, options);
+  std::size_t without = prepare_vectors(before, options, trial);
   run_policy(before, options.quality, trial,
              [&](double done) { progress("route by the first", 0.2 + 0.4 * done); });
   const Play old_play = play_choices("before", trial, trial.chosen);
+  without += prepare_vectors(after, options, trial);
   run_policy(after, options.quality, trial,
              [&](double done) { progress("route by the second", 0.6 + 0.4 * done); });
   const Play new_play = play_choices("after", trial, trial.chosen);
   ReplayDiff out;
   out.rows = trial.rows();
+  out.by_words = without;
   out.before = mean_of(old_play.score), out.after = mean_of(new_play.score);
   if (trial.priced)
     out.cost_before = mean_of(old_play.cost_usd), out.cost_after = mean_of(new_play.cost_usd);
@@ -136,6 +139,11 @@ void print_names(std::ostream& out, const char* what, const std::vector<std::str
 }
 
 void print_replay(const ReplayDiff& replay, std::ostream& out) {
+  if (replay.by_words > 0)
+    out << replay.by_words
+        << " decisions of both policies together lack a vector that their policy needs "
+           "(--encoder): "
+           "they are by words alone\n";
   out << std::fixed << std::setprecision(2) << "\n"
       << replay.rows << " rows: score " << 100 * replay.before << "% before, " << 100 * replay.after
       << "% after, gain " << 100 * replay.gain.mean << " (" << 100 * replay.gain.lo << " to "
@@ -203,9 +211,13 @@ std::string to_json(const PolicyDiff& diff) {
   if (diff.replay) {
     const ReplayDiff& replay = *diff.replay;
     Json& to = out["replay"];
-    to = {{"rows", replay.rows},         {"score_before", replay.before},
-          {"score_after", replay.after}, {"gain", interval(replay.gain)},
-          {"same", replay.same},         {"skills_worse", replay.worse(kSkillRowsMin)}};
+    to = {{"rows", replay.rows},
+          {"by_words", replay.by_words},
+          {"score_before", replay.before},
+          {"score_after", replay.after},
+          {"gain", interval(replay.gain)},
+          {"same", replay.same},
+          {"skills_worse", replay.worse(kSkillRowsMin)}};
     to["cost_before"] = replay.cost_before ? Json(*replay.cost_before) : Json();
     to["cost_after"] = replay.cost_after ? Json(*replay.cost_after) : Json();
     for (std::size_t e = 0; e < replay.experts.size(); ++e)

@@ -29,6 +29,7 @@ struct SkillGain {
 /// The same rows decided by both.
 struct ReplayDiff {
   std::size_t rows = 0;
+  std::size_t by_words = 0;      // decisions of both that lack a vector which their policy needs
   double before = 0, after = 0;  // mean score
   Interval gain;                 // after minus before, paired, 95%
   std::optional<double> cost_before, cost_after;

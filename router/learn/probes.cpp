@@ -9,6 +9,7 @@
 
 #include "router/decide.h"
 #include "router/guard.h"
+#include "router/learn/dense.h"
 
 namespace router {
 namespace {
@@ -107,10 +108,11 @@ void refuse_unknown(const Policy& policy, const std::vector<std::string>& expert
   faults.raise();
 }
 
-ProbeResult run_probe(const Probe& probe, const Policy& policy, const PoolView& pool,
-                      Extractor& extractor, DecideScratch& scratch) {
+ProbeResult run_probe(const Probe& probe, std::string vector, const Policy& policy,
+                      const PoolView& pool, Extractor& extractor, DecideScratch& scratch) {
   Features features;
   extractor.extract(probe.query, features);
+  features.vector = std::move(vector);
   Query query;
   query.text = probe.query;
   query.knobs.quality = probe.quality;
@@ -130,6 +132,16 @@ ProbeResult run_probe(const Probe& probe, const Policy& policy, const PoolView& 
   if (has(probe.not_experts, result.expert))
     result.failed += (result.failed.empty() ? "" : ", ") + ("not " + result.expert);
   return result;
+}
+
+/// A vector for each probe; all empty where the policy needs none, or none is to be had.
+std::vector<std::string> vectors_of(const Policy& policy, const std::vector<Probe>& probes,
+                                    const VectorsOf& vectors) {
+  std::vector<std::string> texts;
+  for (const Probe& probe : probes) texts.push_back(probe.query);
+  if (policy.dense.empty()) return std::vector<std::string>(texts.size());
+  std::string fingerprint = policy.dense.fingerprint;
+  return ask_vectors(policy.dense.encoder, fingerprint, vectors, std::move(texts), [](double) {});
 }
 
 void check_threshold(const std::string& what, std::size_t passed, std::size_t of, double wanted,
@@ -184,6 +196,7 @@ ProbeReport run_probes(const Policy& policy, const std::vector<Probe>& probes,
       throw std::runtime_error("--experts: " + expert.name + " is not in the policy");
   refuse_unknown(policy, names, probes);
   ProbeReport report;
+  std::vector<std::string> vectors = vectors_of(policy, probes, options.vectors);
   Extractor extractor;
   DecideScratch scratch;
   for (std::size_t i = 0; i < probes.size(); ++i) {
@@ -192,7 +205,7 @@ ProbeReport run_probes(const Policy& policy, const std::vector<Probe>& probes,
         std::none_of(probe.tags.begin(), probe.tags.end(),
                      [&](const std::string& tag) { return has(options.tags, tag); }))
       continue;
-    ProbeResult result = run_probe(probe, policy, pool, extractor, scratch);
+    ProbeResult result = run_probe(probe, std::move(vectors[i]), policy, pool, extractor, scratch);
     result.probe = i;
     report.passed += result.failed.empty();
     for (const std::string& tag : probe.tags) {

@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "router/policy.h"
+#include "router/vectors.h"
 
 namespace router {
 
@@ -36,6 +37,7 @@ struct ProbeOptions {
   std::vector<std::string> tags;               // only probes with one of these; empty: all
   double pass_min = 1;                         // share of all probes
   std::map<std::string, double> tag_pass_min;  // share of the probes with this tag
+  VectorsOf vectors;  // for a policy that was trained with some; may be empty: by words alone
 };
 
 struct ProbeResult {

@@ -158,6 +158,13 @@ void print(const TrainReport& report, std::ostream& out) {
       << "expected gain over " << report.best_single << ": " << percent(report.gain[0]) << " (95% "
       << percent(report.gain[1]) << " to " << percent(report.gain[2]) << ")"
       << (report.guarded ? "; not to be trusted, so the guard keeps it" : "") << "\n";
+  if (report.vectors > 0 && report.vectors_help)
+    out << "with the vectors of " << report.vectors
+        << " rows; queries without theirs: " << percent(report.gain_by_words)
+        << " (0: the guard keeps the default)\n";
+  if (report.vectors > 0 && !report.vectors_help)
+    out << "the vectors of " << report.vectors
+        << " rows say nothing that the words do not: the policy does without\n";
   if (report.unseen.domains > 0) {
     out << "in " << report.unseen.domains
         << " domains that were held out in turn: " << percent(report.unseen.gain.mean) << " (95% "

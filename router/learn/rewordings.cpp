@@ -90,6 +90,7 @@ FlipRow flip(const Policy& policy, std::optional<double> quality, const Trial& t
       ++changed;
       for (std::size_t e = 0; e < trial.experts(); ++e) pool.experts[e].healthy = trial.has(r, e);
       extractor.extract(other, features);
+      features.vector = trial.table.features[r].vector;  // that of the text as it was
       decide(query, features, policy, pool, scratch, route);
       chosen = route.candidates.front().expert;
       flipped += chosen != trial.chosen[r];

@@ -104,6 +104,7 @@ class Side {
     }
     competence_.skill_term = competence_.word_term = competence_.p;
     competence_.skills.clear();
+    competence_.with_vector = !policy.dense.empty();
   }
 
   const Setting& setting_;

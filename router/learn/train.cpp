@@ -9,6 +9,7 @@
 #include "router/competence.h"
 #include "router/guard.h"
 #include "router/learn/bag.h"
+#include "router/learn/dense.h"
 #include "router/learn/heads.h"
 #include "router/learn/metrics.h"
 #include "router/learn/outside.h"
@@ -75,6 +76,18 @@ std::vector<Eigen::Index> choose_rows(std::size_t rows, std::size_t most) {
   return out;
 }
 
+/// Held-out predictions as the memory keeps them, of the rows that it keeps.
+std::vector<std::uint8_t> steps_of(const Matrix& predicted, const Settings& settings) {
+  std::vector<std::uint8_t> out;
+  const auto rows = static_cast<std::size_t>(predicted.rows());
+  for (const Eigen::Index row : choose_rows(rows, settings.memory_rows_max)) {
+    for (const float p : predicted.row(row))
+      out.push_back(
+          static_cast<std::uint8_t>(std::lrintf(std::clamp(p, 0.f, 1.f) * kPredictedSteps)));
+  }
+  return out;
+}
+
 /// `score` [rows, dim]: held out, as the bag would give them.
 void put_memory(const Table& table, const Matrix& score, const Matrix& predicted,
                 const Settings& settings, Policy& policy) {
@@ -85,6 +98,7 @@ void put_memory(const Table& table, const Matrix& score, const Matrix& predicted
     if (spread > 1e-6f) policy.key_scale[static_cast<std::size_t>(d)] = 1 / spread;
   }
   Memory& m = policy.memory;
+  m.predicted = steps_of(predicted, settings);
   for (const Eigen::Index row : choose_rows(table.rows(), settings.memory_rows_max)) {
     ++m.rows;
     m.z.resize(std::size_t{m.rows} * policy.dim);
@@ -93,8 +107,6 @@ void put_memory(const Table& table, const Matrix& score, const Matrix& predicted
       const float y = table.score(row, static_cast<Eigen::Index>(e));
       m.score.push_back(std::isnan(y) ? kUnknown
                                       : static_cast<std::uint8_t>(std::lrintf(y * kScoreSteps)));
-      m.predicted.push_back(static_cast<std::uint8_t>(std::lrintf(
-          std::clamp(predicted(row, static_cast<Eigen::Index>(e)), 0.f, 1.f) * kPredictedSteps)));
     }
     m.label.push_back(table.ids[static_cast<std::size_t>(row)]);
   }
@@ -178,6 +190,7 @@ float report_gain(const Policy& policy, TrainReport& report) {
   bind(policy, pool);
   report.best_single = pool.experts[pool.default_expert].name;
   report.guarded = pool.guarded;
+  report.gain_by_words = static_cast<double>(pool.by_words.gain_mean);
   const Memory& m = policy.memory;
   const std::size_t experts = policy.experts.size();
   const std::uint32_t fallback = pool.default_expert;
@@ -198,6 +211,21 @@ float report_gain(const Policy& policy, TrainReport& report) {
   return pool.experts[0].margin;
 }
 
+/// Vectors for the rows of the table; how many have one. Fills encoder and fingerprint.
+std::size_t encode_rows(const TrainOptions& options, Table& table, Dense& dense) {
+  dense.encoder = options.encoder;
+  const std::size_t without =
+      give_vectors(options.encoder, dense.fingerprint, options.vectors, table, [&](double done) {
+        if (options.progress) options.progress("ask for vectors", 0.1 * done);
+      });
+  table.texts.clear();
+  if (without > table.rows() / 2)
+    throw std::runtime_error(std::to_string(without) + " of " + std::to_string(table.rows()) +
+                             " rows have no vector of `" + options.encoder +
+                             "`: is there an expert that makes them, and does it take such texts?");
+  return table.rows() - without;
+}
+
 }  // namespace
 
 TrainReport train(const TrainOptions& options, PolicyPtr* result) {
@@ -214,7 +242,8 @@ TrainReport train(const TrainOptions& options, PolicyPtr* result) {
   reading.seed = options.seed;
   reading.share = options.share;
   reading.part = options.share < 1 ? Part::train : Part::all;
-  const Table table = read_table(reading);
+  reading.keep_text = !options.encoder.empty();
+  Table table = read_table(reading);
   constexpr std::size_t kRowsMin = 10;
   if (table.rows() < kRowsMin) {
     throw std::runtime_error("only " + std::to_string(table.rows()) +
@@ -225,6 +254,8 @@ TrainReport train(const TrainOptions& options, PolicyPtr* result) {
   auto policy = std::make_shared<Policy>();
   policy->seed = options.seed;
   policy->share = options.share;
+  std::size_t vectors = 0;
+  if (!options.encoder.empty()) vectors = encode_rows(options, table, policy->dense);
   put_experts(table, *policy);
   progress("read the texts", 0.1);
   const Vocabulary vocabulary = weigh_buckets(table, settings, *policy);
@@ -236,13 +267,22 @@ TrainReport train(const TrainOptions& options, PolicyPtr* result) {
   Matrix target = make_targets(table, x, settings, skills);
   const SkillHead head = fit_skills(x, target, fold, settings);
   bound_outside(table, head, fold, settings, *policy);
-  for (Eigen::Index r = 0; r < target.rows(); ++r) {
-    if (target.row(r).sum() <= 0) target.row(r) = head.share.row(r);
-  }
 
   progress("learn the experts", 0.5);
   const OutcomeHead outcomes = fit_outcomes(x, head.share, table.score, fold, settings);
-  const Matrix& predicted = outcomes.predicted;
+  DenseHead full;
+  full.skills = head, full.outcomes = outcomes;
+  DenseRows dense;
+  if (!policy->dense.empty()) {
+    progress("learn from the vectors", 0.7);
+    dense = read_dense(table, policy->dense.dimension());
+    full = fit_dense(dense, head, outcomes, target, table.score, fold, settings);
+    if (!full.helps) policy->dense = {};
+  }
+  const Matrix &share = full.skills.share, &predicted = full.outcomes.predicted;
+  for (Eigen::Index r = 0; r < target.rows(); ++r) {
+    if (target.row(r).sum() <= 0) target.row(r) = share.row(r);
+  }
 
   policy->skills = skills;
   policy->skills.emplace_back(kGeneral);
@@ -252,10 +292,18 @@ TrainReport train(const TrainOptions& options, PolicyPtr* result) {
   const Profile profile = fit_profile(target, table.score, settings.profile_prior);
   put_costs(target, table, settings.profile_prior, *policy);
   put_skills(head, outcomes, profile, mean_known(table.score), *policy);
-  put_memory(table, fill_columns(outcomes.score, head.score, *policy), predicted, settings,
-             *policy);
-  policy->panels = fit_panels(read_votes(options.files, table), predicted, head.share, fold,
-                              policy->skills.size());
+  put_memory(table, fill_columns(full.outcomes.score, full.skills.score, *policy), predicted,
+             settings, *policy);
+  if (!policy->dense.empty()) {
+    const auto experts = static_cast<Eigen::Index>(policy->experts.size());
+    put_dense(fill_columns(full.weight.leftCols(experts),
+                           full.weight.rightCols(full.weight.cols() - experts), *policy),
+              dense, *policy);
+    policy->dense.sharpen = full.sharpen;
+    policy->memory.predicted_by_words = steps_of(outcomes.predicted, settings);
+  }
+  policy->panels =
+      fit_panels(read_votes(options.files, table), predicted, share, fold, policy->skills.size());
   policy->trained_ids = table.id_hashes;
   for (const std::string& file : options.files) {
     policy->source += (policy->source.empty() ? "" : " ") + file.substr(file.find_last_of('/') + 1);
@@ -267,7 +315,9 @@ TrainReport train(const TrainOptions& options, PolicyPtr* result) {
   report.rows_read = table.rows_read;
   report.left_out = table.left_out;
   report.skills = skills;
-  report.skill_accuracy = head.accuracy;
+  report.skill_accuracy = full.skills.accuracy;
+  report.vectors = vectors;
+  report.vectors_help = !policy->dense.empty();
   for (const PolicyExpert& e : policy->experts)
     report.experts.push_back({e.name, e.mean, e.cost_usd, e.outcomes});
   report.calibration_error = calibration_error(predicted, table.score);

@@ -10,6 +10,7 @@
 
 #include "router/learn/unseen.h"
 #include "router/policy.h"
+#include "router/vectors.h"
 
 namespace router {
 
@@ -20,7 +21,9 @@ struct TrainOptions {
   std::vector<std::string> experts;  // empty: all that cover half of the rows
   std::size_t limit = 0;             // rows drawn by the seed; 0: all
   std::uint64_t seed = 0;
-  double share = 1;  // train on rows whose split_point(id, seed) is below
+  double share = 1;     // train on rows whose split_point(id, seed) is below
+  std::string encoder;  // whose vectors are learned from, too (router/learn/dense.h); empty: none
+  VectorsOf vectors;    // gives them, where `encoder` is set
   std::function<void(const std::string& stage, double done)> progress;  // may be empty
 };
 
@@ -48,6 +51,9 @@ struct TrainReport {
   std::string best_single;
   double gain[3] = {0, 0, 0};  // over best_single, held out: mean and 95% interval
   bool guarded = false;        // the guard found no gain to trust on the whole pool
+  std::size_t vectors = 0;     // rows with a vector, where training had an encoder
+  bool vectors_help = false;   // they say what the n-grams do not: the policy needs the encoder
+  double gain_by_words = 0;    // then: mean gain of the n-grams alone
   UnseenDomains unseen;        // what that is worth in domains held out whole; unless guarded
   std::vector<Alarm> alarms;
   std::uint64_t policy_version = 0;

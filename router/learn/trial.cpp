@@ -8,6 +8,7 @@
 
 #include "router/decide.h"
 #include "router/guard.h"
+#include "router/learn/dense.h"
 #include "router/learn/evaluate.h"
 #include "router/learn/fit.h"
 
@@ -113,7 +114,7 @@ Trial read_trial(const Policy& policy, const EvaluateOptions& options) {
   reading.seed = options.held_out_part ? policy.seed : options.seed;
   reading.share = options.held_out_part ? policy.share : options.share;
   if (options.held_out_part) reading.part = Part::test;
-  reading.keep_text = options.rewordings;
+  reading.keep_text = options.rewordings || options.vectors;
   trial.table = read_table(reading);
   Table& table = trial.table;
   std::vector<std::uint8_t> keep(table.rows(), 1);
@@ -140,6 +141,18 @@ Trial read_trial(const Policy& policy, const EvaluateOptions& options) {
     trial.skill.push_back(table.labels[r].empty() ? "" : table.skills[table.labels[r].front()]);
   }
   return trial;
+}
+
+std::size_t prepare_vectors(const Policy& policy, const EvaluateOptions& options, Trial& trial) {
+  if (policy.dense.empty()) {
+    for (Features& features : trial.table.features) features.vector.clear();
+    return 0;
+  }
+  std::string fingerprint = policy.dense.fingerprint;
+  return give_vectors(policy.dense.encoder, fingerprint, options.vectors, trial.table,
+                      [&](double done) {
+                        if (options.progress) options.progress("ask for vectors", 0.2 * done);
+                      });
 }
 
 void run_policy(const Policy& policy, std::optional<double> quality, Trial& trial,

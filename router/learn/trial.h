@@ -43,6 +43,10 @@ struct Trial {
 /// Throws as evaluate() does.
 Trial read_trial(const Policy& policy, const EvaluateOptions& options);
 
+/// Gives the rows the vectors that the policy needs, or none; how many lack one that is needed.
+/// Throws as give_vectors() does.
+std::size_t prepare_vectors(const Policy& policy, const EvaluateOptions& options, Trial& trial);
+
 /// Decides every row; an expert without an outcome on a row is unhealthy there. `progress` (may be
 /// empty) is called with the share that is done, from one thread at a time.
 void run_policy(const Policy& policy, std::optional<double> quality, Trial& trial,

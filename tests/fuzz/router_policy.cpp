@@ -10,7 +10,8 @@
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   std::string bytes("SKYPOLCY");
-  const std::uint32_t versions[2] = {router::kPolicyFormat, router::kFeaturesVersion};
+  const std::uint32_t format = size % 2 == 0 ? router::kPolicyFormat : router::kWordsFormat;
+  const std::uint32_t versions[2] = {format, router::kFeaturesVersion};
   const std::uint64_t payload = size;
   bytes.append(reinterpret_cast<const char*>(versions), 8);
   bytes.append(reinterpret_cast<const char*>(&payload), 8);
@@ -22,6 +23,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     router::Extractor extractor;
     router::Features features;
     extractor.extract("a question about something", features);
+    features.vector.assign(policy->dense.dimension(), '\x7f');
     router::PoolView pool;
     router::decide(router::Query{}, features, *policy, pool);
   } catch (const std::runtime_error&) {
