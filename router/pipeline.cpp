@@ -248,7 +248,11 @@ Pipeline::Decided Pipeline::decide_for(const Query& query) {
   if (query.call.task == experts::Task::embeddings && query.expert.empty()) {
     decided.route = route_to(encoder_of(query.pool), desk->view);
   } else if (query.expert.empty()) {
-    extractor_.extract(query.text, features_);
+    // Without a policy nobody reads them, and they are a fifth of what a request costs.
+    if (desk->policy->empty())
+      features_ = {};
+    else
+      extractor_.extract(query.text, features_);
     if (!desk->policy->dense.empty()) features_.vector = vectors_.find(*desk->policy, query.text);
     decide(query, features_, *desk->policy, desk->view, scratch_, decided.route);
   } else {

@@ -63,7 +63,7 @@ struct Route {
   float general = 0;         // share of the query's words that training never saw
   float propensity = 1;      // probability of this first choice under the policy and its seed
   std::uint64_t policy_version = 0;  // 0: no policy
-  std::uint64_t features_hash = 0;   // of the extracted features, to detect skew on replay
+  std::uint64_t features_hash = 0;   // of the extracted features, to detect skew on replay; 0: none
 
   /// Number of leading candidates that may be asked.
   std::uint32_t eligible() const {
