@@ -217,10 +217,16 @@ TEST_F(ResidentsRig, WithoutABudgetNothingIsScheduled) {
 }
 
 TEST_F(ResidentsRig, AnExpertThatIsRemovedWithAFullQueueAnswersItAndGoes) {
-  add("a", synthesise("a", "tiny"));
+  add("a", synthesise("a", "tiny", 24));
   add("b", synthesise("b", "tiny"));
   limits.queue_max = 4;
+  EXPECT_EQ(ask({"a"})[0].outcome, Outcome::ok);
+  Call holding = call;  // keeps a, the only one that there is room for, until b's queue is full
+  holding.sampling.tokens_max = 400;
   int ended = 0, ok = 0, full = 0;
+  bool held = false;
+  asio::co_spawn(io, pool().ask("a", holding, nullptr),
+                 [&](std::exception_ptr, const Reply&) { held = true; });
   for (int i = 0; i < 7; ++i) {
     asio::co_spawn(io, pool().ask("b", call, nullptr), [&](std::exception_ptr, const Reply& reply) {
       ++ended;
@@ -232,7 +238,7 @@ TEST_F(ResidentsRig, AnExpertThatIsRemovedWithAFullQueueAnswersItAndGoes) {
   publish({experts[0]});
   EXPECT_EQ(ask({"b"})[0].outcome, Outcome::unreachable);
   EXPECT_EQ(ask({"a"})[0].outcome, Outcome::ok);
-  run_until([&] { return ended == 7; });
+  run_until([&] { return ended == 7 && held; });
   EXPECT_EQ(ok, 4);
   run_until([&] { return residents_->describe().size() == 1; });
 }
