@@ -97,8 +97,6 @@ void Jobs::work() {
     cancelled_ = false;
     lock.unlock();
     run(job);
-    lock.lock();
-    running_.clear();
   }
 }
 
@@ -123,6 +121,10 @@ void Jobs::run(Job& job) {
     run.error = error.what();
   }
   run.finished_us = unix_now_us();
+  {
+    const std::lock_guard lock(mutex_);  // first: who reads that it has ended cannot cancel it
+    running_.clear();
+  }
   try {
     book_.put(run);
   } catch (const std::exception&) {  // a full disk: after a restart the run has failed
