@@ -14,7 +14,7 @@ namespace http {
 
 namespace {
 
-// On both listeners: an administrator's page reads them where it came from.
+// On both listeners: the administrators' page asks where it came from.
 constexpr Endpoint kListDecisions = {.method = Method::get,
                                      .pattern = "/v1/decisions",
                                      .summary = "List decisions, newest first",
@@ -28,6 +28,15 @@ constexpr Endpoint kExplainDecision = {.method = Method::get,
                                        .pattern = "/v1/decisions/{id}/explain",
                                        .summary = "Say why a decision fell as it did",
                                        .waits = explain_decision};
+constexpr Endpoint kListBatches = {.method = Method::get,
+                                   .pattern = "/v1/batches",
+                                   .summary = "List batches, newest first",
+                                   .waits = list_batches};
+constexpr Endpoint kCancelBatch = {.method = Method::post,
+                                   .pattern = "/v1/batches/{id}/cancel",
+                                   .summary = "Stop a batch and keep what it has",
+                                   .takes = Body::json,
+                                   .waits = cancel_batch};
 
 constexpr std::array kPublic = {
     Endpoint{.method = Method::post,
@@ -86,19 +95,12 @@ constexpr std::array kPublic = {
              .summary = "Answer the lines of a file within 24 hours",
              .takes = Body::json,
              .waits = create_batch},
-    Endpoint{.method = Method::get,
-             .pattern = "/v1/batches",
-             .summary = "List batches, newest first",
-             .waits = list_batches},
+    kListBatches,
     Endpoint{.method = Method::get,
              .pattern = "/v1/batches/{id}",
              .summary = "Show a batch and how far it is",
              .waits = show_batch},
-    Endpoint{.method = Method::post,
-             .pattern = "/v1/batches/{id}/cancel",
-             .summary = "Stop a batch and keep what it has",
-             .takes = Body::json,
-             .waits = cancel_batch},
+    kCancelBatch,
     Endpoint{.method = Method::get,
              .pattern = "/health/live",
              .summary = "Whether the process runs",
@@ -422,6 +424,8 @@ constexpr std::array kAdmin = {
     kListDecisions,
     kShowDecision,
     kExplainDecision,
+    kListBatches,
+    kCancelBatch,
     Endpoint{.method = Method::get,
              .pattern = "/console",
              .summary = "A page for administrators",

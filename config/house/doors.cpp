@@ -414,6 +414,7 @@ http::Doors make_admin_doors(House& house, boost::asio::io_context& loop) {
     return rooms->pipeline.explain(query, logged);
   };
   doors.admin = &admin;
+  doors.batches = house.batches;
   doors.keys = &house.keys;
   doors.records = &house.records;
   doors.policy_version = [&house] { return house.rules.current()->policy->version; };

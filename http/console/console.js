@@ -3,7 +3,7 @@ import {ask, h, key, say} from './page.js';
 import {showPool} from './pool.js';
 import {showDecisions} from './decisions.js';
 import {showFrontier, showSkills} from './policy.js';
-import {showChanges, showEvaluations, showKeys} from './records.js';
+import {showBatches, showChanges, showEvaluations, showKeys} from './records.js';
 
 const views = [
   ['pool', 'Pool', showPool],
@@ -11,6 +11,7 @@ const views = [
   ['skills', 'Skills', showSkills],
   ['frontier', 'Frontier', showFrontier],
   ['evaluations', 'Evaluations', showEvaluations],
+  ['batches', 'Batches', showBatches],
   ['changes', 'Changes', showChanges],
   ['keys', 'Keys', showKeys],
 ];

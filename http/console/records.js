@@ -1,11 +1,11 @@
-// What is kept: evaluation runs, changes and their diffs, keys.
+// What is kept: evaluation runs, batches, changes and their diffs, keys.
 import {Drawer, ask, confirmed, count, empty, h, key, patchLines, percent, reason, say, table, title, usd, when} from './page.js';
 
 const kSeconds = 3;
 const kRows = 100;
 
-const kStates = {done: 'good', failed: 'bad', cancelled: 'warn', running: 'warn', queued: '', usable: 'good', expired: 'warn', revoked: 'bad'};
-const stateOf = (word) => h('span', {class: `state ${kStates[word] ?? ''}`}, word);
+const kStates = {done: 'good', completed: 'good', failed: 'bad', cancelled: 'warn', running: 'warn', in_progress: 'warn', queued: '', usable: 'good', expired: 'warn', revoked: 'bad'};
+const stateOf = (word) => h('span', {class: `state ${kStates[word] ?? ''}`}, reason(word));
 
 /** An interval around a difference, in points. */
 const gainOf = (gain) => (gain ? `${(100 * gain[0]).toFixed(1)} (${(100 * gain[1]).toFixed(1)} to ${(100 * gain[2]).toFixed(1)})` : '');
@@ -77,6 +77,45 @@ export async function showEvaluations(stage, ready) {
   await refresh();
   stage.root.replaceChildren(...title('Evaluations', 'Policies judged offline on recorded outcomes.'),
     h('section', {class: 'sheet'}, place), h('section', {class: 'sheet'}, h('h2', {}, 'Jobs that make policies'), others), drawer.element);
+  ready();
+  await stage.every(kSeconds, refresh);
+}
+
+const kUnderWay = ['validating', 'in_progress', 'finalizing'];
+
+async function cancelBatch(id) {
+  await ask(`/v1/batches/${id}/cancel`, {method: 'POST', body: {}});
+  say('It keeps what it has and ends.');
+}
+
+/** Lines that have ended, of how many. */
+function linesOf({total, completed, failed}) {
+  const far = total ? `${percent((completed + failed) / total)}, ${count(completed)} of ${count(total)}` : '';
+  return failed ? `${far}, ${count(failed)} failed` : far;
+}
+
+const batchRow = (batch) => h('tr', {}, h('th', {scope: 'row'}, h('code', {}, batch.id.slice(-8))), h('td', {}, stateOf(batch.status)),
+  h('td', {}, linesOf(batch.request_counts)), h('td', {class: 'nowrap'}, when(batch.created_at * 1e6)),
+  h('td', {class: 'nowrap'}, when(batch.expires_at * 1e6)), h('td', {}, batch.errors?.data?.[0]?.message ?? ''),
+  h('td', {class: 'number'}, kUnderWay.includes(batch.status) && h('button', {type: 'button', 'aria-label': `Cancel the batch ${batch.id.slice(-8)}`,
+    onclick: () => cancelBatch(batch.id).catch(report)}, 'Cancel')));
+
+export async function showBatches(stage, ready) {
+  const place = h('div', {});
+  let shown = '';
+
+  async function refresh() {
+    const {data} = await stage.ask(`/v1/batches?limit=${kRows}`);
+    const state = JSON.stringify(data);
+    if (state === shown) return;
+    shown = state;
+    place.replaceChildren(data.length ? table('Batches', [['Batch'], ['State'], ['Lines'], ['Made'], ['Ends'], ['What is wrong'], ['', 1]], data.map(batchRow))
+      : empty('No batch yet. POST /v1/files and /v1/batches, or `skillyard batch FILE` without a service.'));
+  }
+
+  await refresh();
+  stage.root.replaceChildren(...title('Batches', 'Files of questions that nobody waits for: answered within a day, after everybody else.'),
+    h('section', {class: 'sheet'}, place));
   ready();
   await stage.every(kSeconds, refresh);
 }

@@ -55,22 +55,13 @@ def bearer(secret):
     return {"authorization": f"Bearer {secret}"}
 
 
-def upload(served, text, purpose="batch", headers=None):
-    mark = "----boundary7"
-    form = (f'--{mark}\r\nContent-Disposition: form-data; name="purpose"\r\n\r\n{purpose}\r\n'
-            f'--{mark}\r\nContent-Disposition: form-data; name="file"; filename="asked.jsonl"\r\n'
-            f"Content-Type: application/jsonl\r\n\r\n{text}\r\n--{mark}--\r\n").encode()
-    headers = {"authorization": "Bearer x"} if headers is None else headers
-    return served.ask("POST", "/v1/files", form, {"content-type": f"multipart/form-data; boundary={mark}", **headers})
-
-
 def create(served, file, **changes):
     return served.ask("POST", "/v1/batches", {"input_file_id": file, "endpoint": "/v1/chat/completions",
                                               "completion_window": "24h", **changes})
 
 
 def begin(served, text):
-    status, _, file = upload(served, text)
+    status, _, file = service.upload(served, text)
     assert status == 200, file
     status, _, batch = create(served, file["id"])
     assert status == 200 and batch["status"] == "validating", batch
@@ -101,7 +92,7 @@ def test_a_batch_with_good_and_bad_lines():
     lines[13] = line(13, body={"model": "nobody", "messages": [{"role": "user", "content": "x"}]})
     lines[15] = line(15, body={"model": "echo", "stream": True, "messages": [{"role": "user", "content": "x"}]})
     with service.Service(experts, env=QUIET) as served:
-        status, _, file = upload(served, "\n".join(lines) + "\n\n")
+        status, _, file = service.upload(served, "\n".join(lines) + "\n\n")
         assert status == 200 and file["object"] == "file" and file["purpose"] == "batch", file
         status, _, batch = create(served, file["id"], metadata={"team": "a"})
         assert status == 200, batch
@@ -131,12 +122,12 @@ def test_a_batch_with_good_and_bad_lines():
 def test_what_is_no_batch_is_refused():
     server, experts = upstream()
     with service.Service(experts, env=QUIET) as served:
-        assert upload(served, line(1), headers={})[0] == 400  # a web page could send this
-        assert upload(served, line(1), purpose="fine-tune")[0] == 400
+        assert service.upload(served, line(1), headers={})[0] == 400  # a web page could send this
+        assert service.upload(served, line(1), purpose="fine-tune")[0] == 400
         assert served.ask("POST", "/v1/files", b"--x", {"content-type": "multipart/form-data; boundary=x",
                                                         "authorization": "Bearer x"})[0] == 400
         assert create(served, "file-unknown")[0] == 404
-        file = upload(served, line(1))[2]["id"]
+        file = service.upload(served, line(1))[2]["id"]
         assert create(served, file, endpoint="/v1/embeddings")[0] == 400
         assert create(served, file, completion_window="1h")[0] == 400
         assert create(served, file, metadata={"k" * 65: "v"})[0] == 400
@@ -246,9 +237,9 @@ def test_a_key_sees_and_pays_for_its_own_batches():
         chief = served.admin("POST", "/admin/keys", {"role": "admin"})[2]["secret"]
         made = [served.admin("POST", "/admin/keys", {"usd_per_day": 0.0011}, key=chief)[2] for _ in range(2)]
         mine, other = (bearer(key["secret"]) for key in made)
-        assert upload(served, line(0), headers={})[0] in (400, 401) and create(served, "file-x")[0] == 401
+        assert service.upload(served, line(0), headers={})[0] in (400, 401) and create(served, "file-x")[0] == 401
         body = {"max_tokens": 2, "model": "echo", "messages": [{"role": "user", "content": "x"}]}
-        file = upload(served, "\n".join(line(n, body=body) for n in range(20)), headers=mine)[2]["id"]
+        file = service.upload(served, "\n".join(line(n, body=body) for n in range(20)), headers=mine)[2]["id"]
         ask = lambda method, path, head, body=None: served.ask(method, path, body, head)
         wish = {"input_file_id": file, "endpoint": "/v1/chat/completions", "completion_window": "24h"}
         assert ask("POST", "/v1/batches", other, wish)[0] == 404, "another's file"
@@ -267,9 +258,9 @@ def test_a_key_sees_and_pays_for_its_own_batches():
         assert ask("DELETE", f"/v1/files/{file}", other)[0] == 404
         for path, count in (("/v1/batches", 1), ("/v1/files", 3)):
             assert [len(ask("GET", path, head)[2]["data"]) for head in (mine, other, bearer(chief))] == [count, 0, count]
-        assert upload(served, "x" * 100_000, headers=mine)[0] == 413, "key_bytes_max"
+        assert service.upload(served, "x" * 100_000, headers=mine)[0] == 413, "key_bytes_max"
         Echo.delay_s = 5
-        slow = upload(served, line(1, body=body), headers=other)[2]["id"]
+        slow = service.upload(served, line(1, body=body), headers=other)[2]["id"]
         assert ask("POST", "/v1/batches", other, {**wish, "input_file_id": slow})[0] == 200
         status, _, refused = ask("POST", "/v1/batches", other, {**wish, "input_file_id": slow})
         assert status == 429 and "key_batches_max" in refused["error"]["message"], refused

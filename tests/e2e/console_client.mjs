@@ -131,6 +131,14 @@ const stories = {
     await panel.getByRole('button', {name: 'Close'}).click();
   },
 
+  async 'a batch is listed with how far it is'() {
+    await open('Batches');
+    const row = page.getByRole('row', {name: /completed/});
+    await row.getByText('100%, 1 of 2, 1 failed').waitFor();
+    assert.equal(await row.getByRole('button').count(), 0, 'what has ended cannot be cancelled');
+    await shot('batches');
+  },
+
   async 'a change is looked at and taken back after its diff was shown'() {
     await open('Changes');
     await page.getByRole('button', {name: 'version 2', exact: true}).click();

@@ -33,6 +33,12 @@ def fill(served, outcomes):
     wish = {"outcomes": ["rows.jsonl"], "share": 0.7, "part": "test"}
     run = served.admin("POST", "/eval/runs", wish)[2]["id"]
     assert service.eventually(lambda: served.admin("GET", f"/eval/runs/{run}")[2]["status"] == "done", 60)
+    line_of = lambda number, model: json.dumps({"custom_id": number, "method": "POST", "url": "/v1/chat/completions", "body": {
+        "model": model, "messages": [{"role": "user", "content": next(recorded.rows_of(outcomes))["text"]}]}})
+    lines = "\n".join([line_of("good", "skillyard/auto"), line_of("bad", "nobody")])
+    wish = {"input_file_id": service.upload(served, lines)[2]["id"], "endpoint": "/v1/chat/completions", "completion_window": "24h"}
+    batch = served.ask("POST", "/v1/batches", wish)[2]["id"]
+    assert service.eventually(lambda: served.ask("GET", f"/v1/batches/{batch}")[2]["status"] == "completed", 30)
     made = served.admin("POST", "/admin/keys", {"name": "<b>ops</b>", "role": "admin"})
     assert made[0] == 201, made
     return made[2]["secret"]

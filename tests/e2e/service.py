@@ -24,6 +24,16 @@ def run(*args, check=True, **options):
     return done
 
 
+def upload(served, text, purpose="batch", headers=None):
+    """The lines of a batch as a file of the service."""
+    mark = "----boundary7"
+    form = (f'--{mark}\r\nContent-Disposition: form-data; name="purpose"\r\n\r\n{purpose}\r\n'
+            f'--{mark}\r\nContent-Disposition: form-data; name="file"; filename="asked.jsonl"\r\n'
+            f"Content-Type: application/jsonl\r\n\r\n{text}\r\n--{mark}--\r\n").encode()
+    headers = {"authorization": "Bearer x"} if headers is None else headers
+    return served.ask("POST", "/v1/files", form, {"content-type": f"multipart/form-data; boundary={mark}", **headers})
+
+
 def config_file(text):
     path = pathlib.Path(tempfile.mkdtemp(prefix="skillyard-config-")) / "config.json"
     path.write_text(text if isinstance(text, str) else json.dumps(text))
