@@ -248,7 +248,7 @@ Pipeline::Decided Pipeline::decide_for(const Query& query) {
   if (query.call.task == experts::Task::embeddings && query.expert.empty()) {
     decided.route = route_to(encoder_of(query.pool), desk->view);
   } else if (query.expert.empty()) {
-    // Without a policy nobody reads them, and they are a fifth of what a request costs.
+    // Without a policy nobody reads them.
     if (desk->policy->empty())
       features_ = {};
     else

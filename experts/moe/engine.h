@@ -59,7 +59,7 @@ struct Contrast {
   GatePolicy weak{.select = Select::rank, .k = 2};
 };
 
-constexpr int kPassedOverMax = 16;
+constexpr int kPassedOverMax = 16;  // later requests admitted before a waiting one
 
 constexpr float kOutOfPlay = -1e9f;  // a logit that no token is chosen for
 
