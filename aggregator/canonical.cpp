@@ -64,13 +64,13 @@ bool is_formula(std::string_view text) {
   return text.find_first_of("\\^_{}()[]xyz") != std::string_view::npos;
 }
 
-struct Verdict {
+struct Reading {
   bool settled = false;  // found, or denied: no weaker clause may speak
   Canonical answer;
 };
 
 /// Boxes, tags and "####": the last one speaks, and if it cannot be read nothing weaker does.
-Verdict from_marks(const Question& question, const std::vector<Clause>& clauses,
+Reading from_marks(const Question& question, const std::vector<Clause>& clauses,
                    const ReadLimits& limits) {
   for (auto clause = clauses.rbegin(); clause != clauses.rend(); ++clause) {
     if (clause->cue != Cue::marked || clause->text.empty()) continue;
@@ -86,7 +86,7 @@ Verdict from_marks(const Question& question, const std::vector<Clause>& clauses,
 }
 
 /// "The answer is": the last one that can be read; one that denies ends the search.
-Verdict from_statements(const Question& question, const std::vector<Clause>& clauses,
+Reading from_statements(const Question& question, const std::vector<Clause>& clauses,
                         const ReadLimits& limits) {
   for (auto clause = clauses.rbegin(); clause != clauses.rend(); ++clause) {
     if (clause->cue == Cue::marked || clause->text.empty()) continue;
@@ -274,9 +274,9 @@ Canonical canonical(const Question& question, std::string_view reply, const Read
   }
   const std::string text = forms::plain(forms::fold(reply));
   const auto clauses = forms::clauses_of(text);
-  const Verdict marked = from_marks(question, clauses, limits);
+  const Reading marked = from_marks(question, clauses, limits);
   if (marked.settled) return marked.answer;
-  const Verdict stated = from_statements(question, clauses, limits);
+  const Reading stated = from_statements(question, clauses, limits);
   if (!stated.settled) return from_lines(question, text, limits);
   if (question.type != AnswerType::choice || !stated.answer.found) return stated.answer;
   // A bare label on the last line that is another one than the stated: the reply says two things.

@@ -6,7 +6,6 @@ namespace experts {
 namespace {
 
 constexpr std::uint32_t kOne = 1u << 16;
-constexpr auto kRelaxed = std::memory_order_relaxed;
 
 std::int64_t ticks_of(Clock::time_point time) {
   return time.time_since_epoch().count();

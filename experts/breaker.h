@@ -13,6 +13,8 @@
 
 namespace experts {
 
+inline constexpr auto kRelaxed = std::memory_order_relaxed;  // counters, each right by itself
+
 enum class BreakerState : std::uint8_t { closed, half_open, open };
 
 enum class Admission : std::uint8_t { refused, normal, probe };

@@ -15,6 +15,10 @@ namespace experts {
 
 using Clock = std::chrono::steady_clock;
 
+inline std::int64_t us_between(Clock::time_point begin, Clock::time_point end) {
+  return std::chrono::duration_cast<std::chrono::microseconds>(end - begin).count();
+}
+
 enum class Role : std::uint8_t { system, developer, user, assistant, tool };
 
 /// One message of the conversation; `text` joins its text parts, other parts are only in

@@ -39,10 +39,6 @@ std::string_view trim(std::string_view text) {
   return text;
 }
 
-bool is_visible_ascii(std::string_view text) {
-  return std::all_of(text.begin(), text.end(), [](char c) { return c > 0x20 && c < 0x7f; });
-}
-
 void init_once() {
   static const CURLcode code = curl_global_init(CURL_GLOBAL_DEFAULT);
   if (code != CURLE_OK) throw std::runtime_error("libcurl cannot start: curl_global_init failed");
@@ -172,7 +168,7 @@ void CurlTransfer::set_up(const Entry& entry, const Request& request) {
   add_field("Accept:");
   if (!target.key.empty()) add_field("Authorization: Bearer " + target.key);
   for (const auto& [name, value] : options.headers) add_field(name + ": " + value);
-  if (!request.request_id.empty() && is_visible_ascii(request.request_id)) {
+  if (request.sends_id()) {
     add_field("x-request-id: " + std::string(request.request_id));
   }
   const bool http2 = target.tls && options.http2;

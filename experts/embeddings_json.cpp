@@ -67,7 +67,7 @@ Usage read_usage(const dom::object& root) {
 
 /// Keys are found by their bytes when the body is written anew: each must be written plainly, and
 /// `data` once.
-bool is_plain(std::string_view body) {
+bool has_one_list(std::string_view body) {
   int lists = 0;
   MemberWalk walk(body);
   for (std::string_view member = walk.next(); !member.empty(); member = walk.next()) {
@@ -109,7 +109,7 @@ Vectors read_vectors(std::string_view body) {
   dom::object root;
   dom::array data;
   if (parser.parse(body.data(), body.size()).get(root) || root["data"].get(data)) return vectors;
-  vectors.valid = is_plain(body) && read_data(data, vectors);
+  vectors.valid = has_one_list(body) && read_data(data, vectors);
   vectors.usage = read_usage(root);
   return vectors;
 }

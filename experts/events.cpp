@@ -14,7 +14,7 @@ std::size_t find_byte(const std::string& text, char c, std::size_t begin, std::s
 }
 
 /// Inside quotes it is a JSON string that means itself.
-bool is_plain(std::string_view text) {
+bool needs_no_escape(std::string_view text) {
   unsigned char high = 0;
   bool special = false;
   for (const char c : text) {
@@ -119,7 +119,7 @@ bool EventReader::repeat_chunk(std::string_view json, std::string& out) {
   if (around == 0 || json.size() < around) return false;
   if (!json.starts_with(before_) || !json.ends_with(after_)) return false;
   const std::string_view content = json.substr(before_.size(), json.size() - around);
-  if (!is_plain(content)) return false;
+  if (!needs_no_escape(content)) return false;
   if (options_.text_wanted) reply_.text.append(content);
   out.append(renamed_before_).append(json.substr(before_.size())).append("\n\n");
   return true;

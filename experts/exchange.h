@@ -6,6 +6,7 @@
 // One thread; an exchange is used by one coroutine.
 #pragma once
 
+#include <algorithm>
 #include <boost/asio/awaitable.hpp>
 #include <memory>
 #include <string>
@@ -26,6 +27,11 @@ struct Request {
   std::string_view wire;
   std::string_view request_id;  // sent as x-request-id when it is made of visible ASCII
   Clock::time_point by = Clock::time_point::max();  // over by then, whatever the Timeouts say
+
+  bool sends_id() const {
+    const auto visible = [](char c) { return c > 0x20 && c < 0x7f; };
+    return !request_id.empty() && std::all_of(request_id.begin(), request_id.end(), visible);
+  }
 };
 
 struct ResponseHead {

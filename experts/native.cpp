@@ -14,12 +14,6 @@ namespace asio = boost::asio;
 
 namespace {
 
-constexpr auto kRelaxed = std::memory_order_relaxed;
-
-std::int64_t us_between(Clock::time_point begin, Clock::time_point end) {
-  return std::chrono::duration_cast<std::chrono::microseconds>(end - begin).count();
-}
-
 /// Chat templates know these three; what OpenAI calls developer they call system.
 std::string_view role_name(Role role) {
   switch (role) {

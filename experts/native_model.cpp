@@ -77,11 +77,6 @@ NativeEnding refusal_of(const moe::TextTicket& ticket) {
   return ending;
 }
 
-std::uint64_t us_between(Clock::time_point begin, Clock::time_point end) {
-  return static_cast<std::uint64_t>(
-      std::chrono::duration_cast<std::chrono::microseconds>(end - begin).count());
-}
-
 NativeEnding unreachable(const std::string& error) {
   NativeEnding ending;
   ending.outcome = Outcome::unreachable;
@@ -222,14 +217,14 @@ void NativeModel::serve(Job job) {
     if (*first == Clock::time_point{}) {
       *first = Clock::now();
       loaded->first_tokens.fetch_add(1);
-      loaded->first_token_us.fetch_add(us_between(since, *first));
+      loaded->first_token_us.fetch_add(static_cast<std::uint64_t>(us_between(since, *first)));
     }
     const moe::Tokenizer& tokenizer = loaded->text.tokenizer();
     line->say(piece.text, with_logprobs ? logprobs_json(piece.tokens, tokenizer) : "");
   };
   job.request.on_end = [=](const moe::TextEnding& end) {
     if (*first != Clock::time_point{}) {
-      loaded->generation_us.fetch_add(us_between(*first, Clock::now()));
+      loaded->generation_us.fetch_add(static_cast<std::uint64_t>(us_between(*first, Clock::now())));
     }
     line->end(ending_of(end));
     loaded->end_reply();

@@ -21,15 +21,10 @@ using std::chrono::milliseconds;
 
 namespace {
 
-constexpr auto kRelaxed = std::memory_order_relaxed;
 using Gate = asio::basic_waitable_timer<Clock>;
 
 int share_of(int limit, int threads) {
   return std::max(1, (limit + threads - 1) / threads);
-}
-
-std::int64_t us_between(Clock::time_point begin, Clock::time_point end) {
-  return std::chrono::duration_cast<std::chrono::microseconds>(end - begin).count();
 }
 
 /// Its server would say so, too, but in words that do not name what to configure.

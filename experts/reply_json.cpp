@@ -7,12 +7,12 @@ namespace experts {
 namespace {
 
 namespace od = simdjson::ondemand;
-using simdjson::error_code;
+using JsonError = simdjson::error_code;
 using simdjson::SUCCESS;
 
-error_code walk(od::value value);
+JsonError walk(od::value value);
 
-error_code walk_array(od::value value) {
+JsonError walk_array(od::value value) {
   od::array array;
   if (const auto ec = value.get_array().get(array)) return ec;
   for (auto element : array) {
@@ -23,7 +23,7 @@ error_code walk_array(od::value value) {
   return SUCCESS;
 }
 
-error_code walk_object(od::value value) {
+JsonError walk_object(od::value value) {
   od::object object;
   if (const auto ec = value.get_object().get(object)) return ec;
   for (auto field : object) {
@@ -36,7 +36,7 @@ error_code walk_object(od::value value) {
 
 /// Visits everything in `value`, because the on-demand parser does not check what nobody looks at.
 /// Its depth limit (1024) bounds the recursion.
-error_code walk(od::value value) {
+JsonError walk(od::value value) {
   od::json_type type;
   if (const auto ec = value.type().get(type)) return ec;
   switch (type) {
@@ -66,7 +66,7 @@ bool is(const od::raw_json_string& key, std::string_view name) {
 /// Calls `visit(key, value)` for every field; `visit` returns an error code and must consume the
 /// value.
 template <class Visit>
-error_code for_each_field(od::value value, const Visit& visit) {
+JsonError for_each_field(od::value value, const Visit& visit) {
   od::object object;
   if (const auto ec = value.get_object().get(object)) return ec;
   for (auto field : object) {
@@ -89,7 +89,7 @@ bool is_object(od::value& value) {
   return value.type().get(type) == SUCCESS && type == od::json_type::object;
 }
 
-error_code read_count(od::value value, std::int64_t& count) {
+JsonError read_count(od::value value, std::int64_t& count) {
   od::number number;
   if (is_null(value)) return walk(value);
   if (const auto ec = value.get_number().get(number)) return ec;
@@ -98,7 +98,7 @@ error_code read_count(od::value value, std::int64_t& count) {
   return SUCCESS;
 }
 
-error_code read_usage(od::value value, Usage& usage) {
+JsonError read_usage(od::value value, Usage& usage) {
   if (is_null(value)) return walk(value);
   Usage read;
   const auto details = [&](od::raw_json_string key, od::value item) {
@@ -117,7 +117,7 @@ error_code read_usage(od::value value, Usage& usage) {
   return ec;
 }
 
-error_code read_string(od::value value, std::string& out) {
+JsonError read_string(od::value value, std::string& out) {
   od::json_type type;
   if (const auto ec = value.type().get(type)) return ec;
   if (type != od::json_type::string) return walk(value);
@@ -133,7 +133,7 @@ std::string_view trimmed_token(od::value& value) {
   return token;
 }
 
-error_code read_error_object(od::value value, UpstreamError& error) {
+JsonError read_error_object(od::value value, UpstreamError& error) {
   od::json_type type;
   if (const auto ec = value.type().get(type)) return ec;
   if (type == od::json_type::null) return walk(value);
@@ -156,7 +156,7 @@ class ReplyReader {
   ReplyReader(std::string_view text, ReplyFacts& facts, std::string* content)
       : text_(text), facts_(facts), content_(content) {}
 
-  error_code read_field(od::raw_json_string key, od::value value) {
+  JsonError read_field(od::raw_json_string key, od::value value) {
     if (is(key, "model")) return read_model(value);
     if (is(key, "choices")) return read_choices(value);
     if (is(key, "usage")) return read_usage(value, facts_.usage);
@@ -165,7 +165,7 @@ class ReplyReader {
   }
 
  private:
-  error_code read_model(od::value value) {
+  JsonError read_model(od::value value) {
     od::json_type type;
     if (const auto ec = value.type().get(type)) return ec;
     if (type != od::json_type::string && type != od::json_type::null) {
@@ -177,7 +177,7 @@ class ReplyReader {
     return walk(value);
   }
 
-  error_code read_choices(od::value value) {
+  JsonError read_choices(od::value value) {
     od::array array;
     if (is_null(value)) return walk(value);
     if (const auto ec = value.get_array().get(array)) return ec;
@@ -194,7 +194,7 @@ class ReplyReader {
     return SUCCESS;
   }
 
-  error_code read_choice_field(od::raw_json_string key, od::value value) {
+  JsonError read_choice_field(od::raw_json_string key, od::value value) {
     const bool first = facts_.choices == 0;
     if (is(key, "finish_reason") && !is_null(value)) {
       od::json_type type;
@@ -218,7 +218,7 @@ class ReplyReader {
     return walk(value);
   }
 
-  error_code read_content(od::value value) {
+  JsonError read_content(od::value value) {
     const std::string_view token = trimmed_token(value);
     if (token.starts_with('"')) {
       const bool only = ++facts_.contents == 1;

@@ -15,11 +15,11 @@
 namespace experts {
 namespace {
 
-constexpr double kWhole = 60;       // as in residency.cpp
-constexpr double kMargin = 1.5;     // gain over loss, before a load is worth it
-constexpr double kAheadMargin = 3;  // nobody waits: the switch must be clearer
-constexpr double kAheadMin = 0.5;   // requests that make a load more likely used than not
-constexpr double kAgeGain = 8;      // a request counts this much more at the end of its wait
+constexpr double kWholeRequest = 60;  // as in residency.cpp
+constexpr double kMargin = 1.5;       // gain over loss, before a load is worth it
+constexpr double kAheadMargin = 3;    // nobody waits: the switch must be clearer
+constexpr double kAheadMin = 0.5;     // requests that make a load more likely used than not
+constexpr double kAgeGain = 8;        // a request counts this much more at the end of its wait
 constexpr std::int64_t kGuardUs = 100'000;  // how much earlier than at the last moment
 
 std::int64_t later(std::int64_t now, std::int64_t us) {
@@ -180,8 +180,8 @@ bool Residency::find_victims(std::int64_t now, int expert, bool forced, Choice& 
     if (!forced && (slot.urgent > 0 || (batch_waits && next.urgent == 0))) continue;
     const std::int64_t horizon = slot.spec.load_us + next.spec.load_us;
     const int inflight = next.urgent > 0 ? slot.inflight_urgent : slot.inflight;
-    const double lost =
-        static_cast<double>(slot.weight) / kWhole + inflight / 2.0 + arrivals(slot, now, horizon);
+    const double lost = static_cast<double>(slot.weight) / kWholeRequest + inflight / 2.0 +
+                        arrivals(slot, now, horizon);
     victims.push_back({lost, lost + slot.expected, i});
   }
   std::sort(victims.begin(), victims.end(), [](const Victim& a, const Victim& b) {
@@ -213,7 +213,7 @@ Residency::Choice Residency::choose(std::int64_t now) const {
     if (first < 0) first = due.expert;
     const auto age = std::clamp<std::int64_t>(now - (due.at - wait_us_), 0, wait_us_);
     const double aged = 1 + kAgeGain * static_cast<double>(age) / static_cast<double>(wait_us_ + 1);
-    const double here = static_cast<double>(slot.weight) / kWhole * aged + slot.expected +
+    const double here = static_cast<double>(slot.weight) / kWholeRequest * aged + slot.expected +
                         arrivals(slot, now, slot.spec.load_us);
     const double per_cost = here / static_cast<double>(slot.spec.load_us);
     if (best >= 0 && per_cost <= most) continue;

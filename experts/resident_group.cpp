@@ -15,7 +15,6 @@ namespace asio = boost::asio;
 
 namespace {
 
-constexpr auto kRelaxed = std::memory_order_relaxed;
 constexpr std::int64_t kPublishUs = 100'000;  // how old the expected waits may be
 
 std::int64_t us_of(Clock::time_point time) {

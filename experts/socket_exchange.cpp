@@ -26,10 +26,6 @@ constexpr milliseconds kTrustedIdle{200};
 /// be woken for the others, which costs more than sending, and reading at once would be in vain.
 constexpr int kCrowd = 8;
 
-bool is_visible_ascii(std::string_view text) {
-  return std::all_of(text.begin(), text.end(), [](char c) { return c > 0x20 && c < 0x7f; });
-}
-
 /// Reads what is there without waiting. False: closed, or bytes that nobody asked for.
 bool is_still_good(Connection& connection) {
   for (;;) {
@@ -270,7 +266,7 @@ void SocketExchange::write_head() {
   const auto end = std::to_chars(digits.data(), digits.data() + digits.size(), body_size).ptr;
   head_.reserve(fixed.size() + request_.request_id.size() + request_.lead.size() + 48);
   head_.append(fixed).append(digits.data(), end);
-  if (!request_.request_id.empty() && is_visible_ascii(request_.request_id)) {
+  if (request_.sends_id()) {
     head_.append("\r\nx-request-id: ").append(request_.request_id);
   }
   head_.append("\r\n\r\n").append(request_.lead);

@@ -5,13 +5,12 @@
 namespace experts {
 namespace {
 
-constexpr auto kRelaxed = std::memory_order_relaxed;
-constexpr std::int64_t kMemory = 16;
+constexpr std::int64_t kCallsRemembered = 16;
 
 /// Two threads at once may lose one of the two samples: an estimate can afford it.
 void mix_in(std::atomic<std::int64_t>& mean, std::int64_t sample) {
   const std::int64_t old = mean.load(kRelaxed);
-  mean.store(old == 0 ? sample : old + (sample - old) / kMemory, kRelaxed);
+  mean.store(old == 0 ? sample : old + (sample - old) / kCallsRemembered, kRelaxed);
 }
 
 void add(Counter& counter, std::int64_t amount) {

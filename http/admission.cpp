@@ -15,7 +15,7 @@ namespace {
 
 constexpr std::int64_t kTokensOutGuess = 256;  // of a reply whose length nobody bounded, for rates
 
-std::int64_t unix_now_us() {
+std::int64_t wall_now_us() {
   return std::chrono::duration_cast<std::chrono::microseconds>(
              std::chrono::system_clock::now().time_since_epoch())
       .count();
@@ -223,7 +223,7 @@ void Reservation::settle(const aggregator::Answer& answer) {
 void Reservation::settle(std::int64_t microusd, std::int64_t tokens) {
   const auto account = std::move(account_);
   account_.reset();
-  const std::int64_t now_us = unix_now_us();
+  const std::int64_t now_us = wall_now_us();
   const std::lock_guard lock(account->mutex);
   account->purse.settle(microusd_, microusd, now_us);
   if (rated_) account->tokens.settle(tokens - tokens_, now_us);

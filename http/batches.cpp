@@ -11,30 +11,30 @@ namespace asio = boost::asio;
 
 namespace {
 
-using Json = nlohmann::ordered_json;
+using OrderedJson = nlohmann::ordered_json;
 
 constexpr std::string_view kEndpoint = "/v1/chat/completions";
 constexpr std::int64_t kWindowS = 24 * 3600;
 constexpr int kBatchRowsMax = 100;
 constexpr std::size_t kMetadataMax = 16;  // pairs, as OpenAI's
-constexpr std::size_t kMetadataKeyMax = 64;
-constexpr std::size_t kMetadataValueMax = 512;
-constexpr int kDepthMax = 8;
+constexpr std::size_t kBatchKeyMax = 64;
+constexpr std::size_t kBatchValueMax = 512;
+constexpr int kMetadataDepthMax = 8;
 
-Json time_of(std::int64_t unix_s) {
-  return unix_s == 0 ? Json() : Json(unix_s);
+OrderedJson time_of(std::int64_t unix_s) {
+  return unix_s == 0 ? OrderedJson() : OrderedJson(unix_s);
 }
 
-Json text_or_null(const std::string& text) {
-  return text.empty() ? Json() : Json(text);
+OrderedJson text_or_null(const std::string& text) {
+  return text.empty() ? OrderedJson() : OrderedJson(text);
 }
 
-Json parsed_or_null(const std::string& text) {
-  const Json json = Json::parse(text, nullptr, false);
-  return json.is_discarded() ? Json() : json;
+OrderedJson parsed_or_null(const std::string& text) {
+  const OrderedJson json = OrderedJson::parse(text, nullptr, false);
+  return json.is_discarded() ? OrderedJson() : json;
 }
 
-Json json_of(const store::BatchRow& batch) {
+OrderedJson json_of(const store::BatchRow& batch) {
   return {{"id", batch.id},
           {"object", "batch"},
           {"endpoint", batch.endpoint},
@@ -62,17 +62,17 @@ void say_no_batch(Session& session) {
   fail(session, Fault::no_such_row, "id", "there is no batch `" + session.argument() + "`");
 }
 
-std::string string_of(const Json& body, const char* key) {
+std::string string_of(const OrderedJson& body, const char* key) {
   const auto found = body.find(key);
   return found != body.end() && found->is_string() ? found->get<std::string>() : std::string();
 }
 
-bool is_metadata(const Json& json) {
+bool is_metadata(const OrderedJson& json) {
   if (json.is_null()) return true;
   if (!json.is_object() || json.size() > kMetadataMax) return false;
   for (const auto& [key, value] : json.items()) {
-    if (key.size() > kMetadataKeyMax || !value.is_string() ||
-        value.get_ref<const std::string&>().size() > kMetadataValueMax)
+    if (key.size() > kBatchKeyMax || !value.is_string() ||
+        value.get_ref<const std::string&>().size() > kBatchValueMax)
       return false;
   }
   return true;
@@ -80,8 +80,10 @@ bool is_metadata(const Json& json) {
 
 /// The batch that the body asks for, or nothing after the response says what is wrong.
 std::optional<store::BatchRow> batch_of(Session& session) {
-  const auto shallow = [](int depth, Json::parse_event_t, Json&) { return depth <= kDepthMax; };
-  const Json body = Json::parse(session.request().body, shallow, false);
+  const auto shallow = [](int depth, OrderedJson::parse_event_t, OrderedJson&) {
+    return depth <= kMetadataDepthMax;
+  };
+  const OrderedJson body = OrderedJson::parse(session.request().body, shallow, false);
   if (!body.is_object()) {
     fail(session, Fault::bad_json, "", "the body must be a JSON object");
     return std::nullopt;
@@ -97,7 +99,7 @@ std::optional<store::BatchRow> batch_of(Session& session) {
          "`endpoint` must be \"" + std::string(kEndpoint) + "\"");
   } else if (batch.window != "24h") {
     fail(session, Fault::unsupported, "completion_window", "`completion_window` must be \"24h\"");
-  } else if (!is_metadata(body.value("metadata", Json()))) {
+  } else if (!is_metadata(body.value("metadata", OrderedJson()))) {
     fail(session, Fault::bad_value, "metadata",
          "`metadata` must hold at most 16 strings of at most 512 bytes under keys of at most 64");
   } else {
@@ -160,7 +162,7 @@ asio::awaitable<void> list_batches(Session& session) {
   if (desk == nullptr) co_return;
   const auto page = page_of(session, kBatchRowsMax);
   if (!page) co_return;
-  Json rows = Json::array();
+  OrderedJson rows = OrderedJson::array();
   std::function<void(store::Batches&)> job = [&](store::Batches& store) {
     for (const auto& batch : store.batches(view_of(session), page->after, page->rows_max + 1)) {
       rows.push_back(json_of(batch));

@@ -3,6 +3,7 @@
 #include <charconv>
 #include <nlohmann/json.hpp>
 
+#include "http/admin.h"
 #include "http/model_name.h"
 #include "http/net_thread.h"
 #include "http/records.h"
@@ -17,84 +18,81 @@ namespace asio = boost::asio;
 
 namespace {
 
-using Json = nlohmann::ordered_json;
+using OrderedJson = nlohmann::ordered_json;
 
 constexpr int kPageRowsDefault = 20;
 constexpr int kPageRowsMax = 200;  // a page with routes and calls is about 3 KB a row
 constexpr std::size_t kFeedbackTextMax = 16 * 1024;
 constexpr int kFeedbackDepthMax = 8;
-constexpr std::chrono::seconds kFlushPatience{2};
+constexpr std::chrono::seconds kFeedbackPatience{2};
 
-std::string text_of(const Json& json) {
-  return json.dump(-1, ' ', false, Json::error_handler_t::replace);
+std::string safe_text(const OrderedJson& json) {
+  return json.dump(-1, ' ', false, OrderedJson::error_handler_t::replace);
 }
 
-void fail(Session& session, Fault fault, std::string param, std::string message) {
-  Problem problem;
-  problem.fault = fault;
-  problem.param = std::move(param);
-  problem.message = std::move(message);
-  fill(session.response(), problem);
+void refuse(Session& session, Fault fault, std::string param, std::string message) {
+  reply_problem(session, fault, std::move(message), std::move(param));
 }
 
 /// The log, or null after the response says that there is none.
 Records* records_of(Session& session) {
   Records* records = session.thread().doors().records;
-  if (records == nullptr) fail(session, Fault::not_found, "", "this service keeps no decisions");
+  if (records == nullptr) refuse(session, Fault::not_found, "", "this service keeps no decisions");
   return records;
 }
 
-Json json_of(const store::CallRow& call) {
-  return {{"expert", call.expert},
-          {"outcome", call.outcome},
-          {"status", call.status},
-          {"attempts", call.attempts},
-          {"prompt_tokens", call.usage_known ? Json(call.prompt_tokens) : Json()},
-          {"completion_tokens", call.usage_known ? Json(call.completion_tokens) : Json()},
-          {"cost_microusd", call.cost_microusd},
-          {"queued_us", call.queued_us},
-          {"first_byte_us", call.first_byte_us},
-          {"total_us", call.total_us},
-          {"vote", call.vote.empty() ? Json() : Json(call.vote)}};
+OrderedJson json_of(const store::CallRow& call) {
+  return {
+      {"expert", call.expert},
+      {"outcome", call.outcome},
+      {"status", call.status},
+      {"attempts", call.attempts},
+      {"prompt_tokens", call.usage_known ? OrderedJson(call.prompt_tokens) : OrderedJson()},
+      {"completion_tokens", call.usage_known ? OrderedJson(call.completion_tokens) : OrderedJson()},
+      {"cost_microusd", call.cost_microusd},
+      {"queued_us", call.queued_us},
+      {"first_byte_us", call.first_byte_us},
+      {"total_us", call.total_us},
+      {"vote", call.vote.empty() ? OrderedJson() : OrderedJson(call.vote)}};
 }
 
 /// What the gate did; null: it was not asked.
-Json retrieval_of(const store::Decision& row) {
+OrderedJson retrieval_of(const store::Decision& row) {
   if (row.gate.empty()) return {};
-  const Json json = Json::parse(row.gate, nullptr, false);
-  return json.is_object() ? json : Json();
+  const OrderedJson json = OrderedJson::parse(row.gate, nullptr, false);
+  return json.is_object() ? json : OrderedJson();
 }
 
-Json json_of(const store::Stored& stored) {
+OrderedJson json_of(const store::Stored& stored) {
   const store::Decision& row = stored.row;
-  Json calls = Json::array();
+  OrderedJson calls = OrderedJson::array();
   for (const store::CallRow& call : row.calls) calls.push_back(json_of(call));
-  Json json = {{"object", "skillyard.decision"},
-               {"id", row.id},
-               {"unix_us", row.unix_us},
-               {"model", row.model},
-               {"pool", row.pool},
-               {"expert", row.expert},
-               {"outcome", row.outcome},
-               {"mode", row.mode},
-               {"finish_reason", row.finish_reason},
-               {"reason", row.reason},
-               {"abstained", row.abstained},
-               {"propensity", row.propensity},
-               {"policy_version", router::version_text(row.policy_version)},
-               {"query_hash", std::to_string(row.query_hash)},
-               {"text", row.text.empty() ? Json() : Json(row.text)},
-               {"stream", row.stream},
-               {"prompt_tokens", row.prompt_tokens},
-               {"completion_tokens", row.completion_tokens},
-               {"cost_microusd", row.cost_microusd},
-               {"decide_us", row.decide_us},
-               {"first_byte_us", row.first_byte_us},
-               {"total_us", row.total_us},
-               {"confidence", row.confidence},
-               {"changed", row.changed},
-               {"retrieval", retrieval_of(row)},
-               {"calls", std::move(calls)}};
+  OrderedJson json = {{"object", "skillyard.decision"},
+                      {"id", row.id},
+                      {"unix_us", row.unix_us},
+                      {"model", row.model},
+                      {"pool", row.pool},
+                      {"expert", row.expert},
+                      {"outcome", row.outcome},
+                      {"mode", row.mode},
+                      {"finish_reason", row.finish_reason},
+                      {"reason", row.reason},
+                      {"abstained", row.abstained},
+                      {"propensity", row.propensity},
+                      {"policy_version", router::version_text(row.policy_version)},
+                      {"query_hash", std::to_string(row.query_hash)},
+                      {"text", row.text.empty() ? OrderedJson() : OrderedJson(row.text)},
+                      {"stream", row.stream},
+                      {"prompt_tokens", row.prompt_tokens},
+                      {"completion_tokens", row.completion_tokens},
+                      {"cost_microusd", row.cost_microusd},
+                      {"decide_us", row.decide_us},
+                      {"first_byte_us", row.first_byte_us},
+                      {"total_us", row.total_us},
+                      {"confidence", row.confidence},
+                      {"changed", row.changed},
+                      {"retrieval", retrieval_of(row)},
+                      {"calls", std::move(calls)}};
   if (!stored.fault.empty()) json["damaged"] = stored.fault;
   return json;
 }
@@ -128,7 +126,7 @@ std::optional<store::DecisionFilter> filter_of(Session& session) {
     } else if (name == "limit" && integer && *integer >= 1 && *integer <= kPageRowsMax) {
       filter.limit = static_cast<int>(*integer);
     } else {
-      fail(
+      refuse(
           session, Fault::bad_value, name,
           "the query may hold pool, expert, before (an id), since_us (0 or more) and limit (1 to " +
               std::to_string(kPageRowsMax) + ")");
@@ -143,11 +141,11 @@ std::optional<store::Stored> find_decision(store::Reader& reader, store::Journal
                                            const std::string& id) {
   auto found = reader.decision(id);
   if (found) return found;
-  journal.flush(std::chrono::steady_clock::now() + kFlushPatience);
+  journal.flush(std::chrono::steady_clock::now() + kFeedbackPatience);
   return reader.decision(id);
 }
 
-bool text_fits(const Json& body, const char* name, std::string& into) {
+bool text_fits(const OrderedJson& body, const char* name, std::string& into) {
   if (!body.contains(name) || body[name].is_null()) return true;
   if (!body[name].is_string()) return false;
   into = body[name].get<std::string>();
@@ -156,17 +154,18 @@ bool text_fits(const Json& body, const char* name, std::string& into) {
 
 /// The body as feedback, or nothing after the response says what is wrong with it.
 std::optional<store::Feedback> feedback_of(Session& session) {
-  const Json::parser_callback_t shallow = [](int depth, Json::parse_event_t, Json&) {
+  const OrderedJson::parser_callback_t shallow = [](int depth, OrderedJson::parse_event_t,
+                                                    OrderedJson&) {
     return depth <= kFeedbackDepthMax;
   };
-  const Json body = Json::parse(session.request().body, shallow, false);
+  const OrderedJson body = OrderedJson::parse(session.request().body, shallow, false);
   if (!body.is_object()) {
-    fail(session, Fault::bad_json, "", "the body must be a JSON object");
+    refuse(session, Fault::bad_json, "", "the body must be a JSON object");
     return std::nullopt;
   }
   for (const auto& [key, value] : body.items()) {
     if (key == "score" || key == "correct_answer" || key == "comment") continue;
-    fail(session, Fault::unknown_field, key, "feedback holds score, correct_answer and comment");
+    refuse(session, Fault::unknown_field, key, "feedback holds score, correct_answer and comment");
     return std::nullopt;
   }
   store::Feedback feedback;
@@ -175,14 +174,14 @@ std::optional<store::Feedback> feedback_of(Session& session) {
   const bool scored = body.contains("score") && body["score"].is_number();
   feedback.score = scored ? body["score"].get<double>() : -1;
   if (!(feedback.score >= 0 && feedback.score <= 1)) {
-    fail(session, Fault::bad_value, "score", "`score` must be a number from 0 to 1");
+    refuse(session, Fault::bad_value, "score", "`score` must be a number from 0 to 1");
     return std::nullopt;
   }
   if (!text_fits(body, "correct_answer", feedback.correct_answer) ||
       !text_fits(body, "comment", feedback.comment)) {
-    fail(session, Fault::bad_value, "comment",
-         "`correct_answer` and `comment` must be strings of at most " +
-             std::to_string(kFeedbackTextMax) + " bytes");
+    refuse(session, Fault::bad_value, "comment",
+           "`correct_answer` and `comment` must be strings of at most " +
+               std::to_string(kFeedbackTextMax) + " bytes");
     return std::nullopt;
   }
   return feedback;
@@ -195,9 +194,9 @@ std::optional<router::LoggedRoute> route_of(const store::Decision& row) {
   return logged;
 }
 
-void say_unknown(Session& session) {
-  fail(session, Fault::no_such_row, "id",
-       "there is no decision `" + session.argument() + "` in the log");
+void say_no_decision(Session& session) {
+  refuse(session, Fault::no_such_row, "id",
+         "there is no decision `" + session.argument() + "` in the log");
 }
 
 }  // namespace
@@ -212,11 +211,12 @@ asio::awaitable<void> list_decisions(Session& session) {
     page = reader.decisions(*filter);
   };
   co_await records->ask(std::move(job));
-  Json list = Json::array();
+  OrderedJson list = OrderedJson::array();
   for (const store::Stored& stored : page.rows) list.push_back(json_of(stored));
-  Json body = {{"object", "list"}, {"data", std::move(list)}, {"has_more", !page.next.empty()}};
-  body["next"] = page.next.empty() ? Json() : Json(page.next);
-  session.response().body = text_of(body);
+  OrderedJson body = {
+      {"object", "list"}, {"data", std::move(list)}, {"has_more", !page.next.empty()}};
+  body["next"] = page.next.empty() ? OrderedJson() : OrderedJson(page.next);
+  session.response().body = safe_text(body);
 }
 
 asio::awaitable<void> show_decision(Session& session) {
@@ -229,18 +229,18 @@ asio::awaitable<void> show_decision(Session& session) {
     if (decision) feedback = reader.feedback_of(session.argument());
   };
   co_await records->ask(std::move(job));
-  if (!decision) co_return say_unknown(session);
-  Json body = json_of(*decision);
+  if (!decision) co_return say_no_decision(session);
+  OrderedJson body = json_of(*decision);
   const auto route = route_of(decision->row);
-  body["route"] = route ? json_of(*route) : Json();
-  body["feedback"] = Json::array();
+  body["route"] = route ? json_of(*route) : OrderedJson();
+  body["feedback"] = OrderedJson::array();
   for (const store::Feedback& row : feedback) {
     body["feedback"].push_back({{"unix_us", row.unix_us},
                                 {"score", row.score},
                                 {"correct_answer", row.correct_answer},
                                 {"comment", row.comment}});
   }
-  session.response().body = text_of(body);
+  session.response().body = safe_text(body);
 }
 
 asio::awaitable<void> explain_decision(Session& session) {
@@ -251,12 +251,12 @@ asio::awaitable<void> explain_decision(Session& session) {
     decision = find_decision(reader, records->journal(), session.argument());
   };
   co_await records->ask(std::move(job));
-  if (!decision) co_return say_unknown(session);
+  if (!decision) co_return say_no_decision(session);
   const store::Decision& row = decision->row;
   const auto logged = route_of(row);
   if (!logged) {
-    fail(session, Fault::no_such_row, "id",
-         "the route of this decision was not kept, or by a build that this one cannot read");
+    refuse(session, Fault::no_such_row, "id",
+           "the route of this decision was not kept, or by a build that this one cannot read");
     co_return;
   }
   router::Query query;
@@ -267,10 +267,11 @@ asio::awaitable<void> explain_decision(Session& session) {
   if (const auto record = router::decode_gate(row.gate)) {
     for (auto& sentence : tell(*record)) explanation.sentences.push_back(std::move(sentence));
   }
-  Json body = {{"object", "skillyard.explanation"}, {"id", row.id}, {"route", json_of(*logged)}};
+  OrderedJson body = {
+      {"object", "skillyard.explanation"}, {"id", row.id}, {"route", json_of(*logged)}};
   body["retrieval"] = retrieval_of(row);
   body["explanation"] = json_of(explanation);
-  session.response().body = text_of(body);
+  session.response().body = safe_text(body);
 }
 
 asio::awaitable<void> take_feedback(Session& session) {
@@ -283,14 +284,14 @@ asio::awaitable<void> take_feedback(Session& session) {
     known = find_decision(reader, records->journal(), session.argument()).has_value();
   };
   co_await records->ask(std::move(job));
-  if (!known) co_return say_unknown(session);
+  if (!known) co_return say_no_decision(session);
   if (records->journal().put(std::move(*feedback)) == 0) {
-    fail(session, Fault::log_full, "", "the log takes nothing at this moment; try again");
+    refuse(session, Fault::log_full, "", "the log takes nothing at this moment; try again");
     co_return;
   }
   session.response().status = 202;
   session.response().body =
-      text_of({{"object", "skillyard.feedback"}, {"decision", session.argument()}});
+      safe_text({{"object", "skillyard.feedback"}, {"decision", session.argument()}});
 }
 
 }  // namespace http

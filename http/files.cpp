@@ -14,13 +14,13 @@ namespace asio = boost::asio;
 
 namespace {
 
-using Json = nlohmann::ordered_json;
+using OrderedJson = nlohmann::ordered_json;
 
 constexpr std::size_t kPartsMax = 16;
-constexpr std::size_t kNameBytesMax = 255;
+constexpr std::size_t kFileNameMax = 255;
 constexpr int kFileRowsMax = 10'000;
 
-Json json_of(const store::FileRow& file) {
+OrderedJson json_of(const store::FileRow& file) {
   return {{"id", file.id},         {"object", "file"},
           {"bytes", file.bytes},   {"created_at", file.created_s},
           {"filename", file.name}, {"purpose", file.purpose},
@@ -56,7 +56,7 @@ std::optional<Upload> upload_of(Session& session) {
     if (part.name == "purpose") upload.purpose = part.content;
     if (part.name != "file") continue;
     has_file = true;
-    upload.name = part.filename.substr(0, kNameBytesMax);
+    upload.name = part.filename.substr(0, kFileNameMax);
     upload.content = part.content;
   }
   if (!has_file) fail(session, Fault::missing, "file", "the part `file` is missing");
@@ -78,8 +78,8 @@ void fail(Session& session, Fault fault, std::string param, std::string message)
   fill(session.response(), problem);
 }
 
-std::string json_text(const Json& json) {
-  return json.dump(-1, ' ', false, Json::error_handler_t::replace);
+std::string json_text(const OrderedJson& json) {
+  return json.dump(-1, ' ', false, OrderedJson::error_handler_t::replace);
 }
 
 BatchDesk* batch_desk_of(Session& session) {
@@ -122,12 +122,12 @@ std::optional<Page> page_of(Session& session, int rows_max) {
   return page;
 }
 
-void send_list(Session& session, Json rows, int rows_max) {
+void send_list(Session& session, OrderedJson rows, int rows_max) {
   const bool more = static_cast<int>(rows.size()) > rows_max;
   if (more) rows.erase(rows.size() - 1);
-  Json body = {{"object", "list"}};
-  body["first_id"] = rows.empty() ? Json() : rows.front()["id"];
-  body["last_id"] = rows.empty() ? Json() : rows.back()["id"];
+  OrderedJson body = {{"object", "list"}};
+  body["first_id"] = rows.empty() ? OrderedJson() : rows.front()["id"];
+  body["last_id"] = rows.empty() ? OrderedJson() : rows.back()["id"];
   body["has_more"] = more;
   body["data"] = std::move(rows);
   session.response().body = json_text(body);
@@ -167,7 +167,7 @@ asio::awaitable<void> list_files(Session& session) {
   if (desk == nullptr) co_return;
   const auto page = page_of(session, kFileRowsMax);
   if (!page) co_return;
-  Json rows = Json::array();
+  OrderedJson rows = OrderedJson::array();
   std::function<void(store::Batches&)> job = [&](store::Batches& store) {
     for (const auto& file :
          store.files(page->purpose, view_of(session), page->after, page->rows_max + 1)) {
@@ -220,7 +220,7 @@ asio::awaitable<void> delete_file(Session& session) {
   } else if (!removed) {
     say_no_file(session);
   } else {
-    const Json gone = {{"id", session.argument()}, {"object", "file"}, {"deleted", true}};
+    const OrderedJson gone = {{"id", session.argument()}, {"object", "file"}, {"deleted", true}};
     session.response().body = json_text(gone);
   }
 }

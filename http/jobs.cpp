@@ -16,11 +16,11 @@ namespace {
 using Json = nlohmann::json;
 
 constexpr std::size_t kFilesMax = 64;  // of one job
-constexpr std::size_t kNamesMax = 1'000;
+constexpr std::size_t kJobNamesMax = 1'000;
 constexpr std::size_t kFileNameBytesMax = 100;
 constexpr std::size_t kPage = 100;
 
-const AdminDoors& doors_of(Session& session) {
+const AdminDoors& job_doors(Session& session) {
   return *session.thread().doors().admin;
 }
 
@@ -48,7 +48,7 @@ Json json_of(const store::EvalRun& run, const router::Jobs& jobs) {
 
 /// The job that the path names, or the reply that there is none.
 std::optional<store::EvalRun> find_job(Session& session) {
-  auto run = doors_of(session).eval_book->find(session.argument());
+  auto run = job_doors(session).eval_book->find(session.argument());
   const bool eval_only = session.request().path().starts_with("/eval/");
   if (run && eval_only && kind_of(run->id) != "eval") run.reset();
   if (!run)
@@ -71,7 +71,7 @@ bool is_file_name(const std::string& name) {
 void WishReader::read_names(const std::string& name, const Json& value,
                             std::vector<std::string>& into) {
   const auto is_text = [](const Json& item) { return item.is_string(); };
-  if (value.is_array() && value.size() <= kNamesMax &&
+  if (value.is_array() && value.size() <= kJobNamesMax &&
       std::all_of(value.begin(), value.end(), is_text)) {
     into = value.get<std::vector<std::string>>();
   } else {
@@ -118,7 +118,7 @@ void WishReader::read_files(const std::string& name, const Json& value,
 }
 
 bool read_wish(Session& session, Json& into) {
-  const auto depth_max = doors_of(session).options.document_depth_max;
+  const auto depth_max = job_doors(session).options.document_depth_max;
   if (auto problem = read_json(session.request().body, depth_max, into))
     return fill(session.response(), *problem), false;
   if (into.is_object()) return true;
@@ -143,7 +143,7 @@ std::string job_id(Session& session, const char* kind) {
 }
 
 void start_job(Session& session, const std::string& id, const Json& request, JobWork work) {
-  const AdminDoors& doors = doors_of(session);
+  const AdminDoors& doors = job_doors(session);
   store::EvalRun run;
   run.id = id;
   run.created_us = session.began_unix_us();
@@ -156,7 +156,7 @@ void start_job(Session& session, const std::string& id, const Json& request, Job
 }
 
 void reply_jobs(Session& session, const std::string& kind) {
-  const AdminDoors& doors = doors_of(session);
+  const AdminDoors& doors = job_doors(session);
   Json list = Json::array();
   for (const auto& run : doors.eval_book->list(static_cast<int>(store::kEvalRunsMax))) {
     if (list.size() < kPage && (kind.empty() || kind_of(run.id) == kind))
@@ -171,7 +171,7 @@ void list_jobs(Session& session) {
 
 void show_job(Session& session) {
   if (const auto run = find_job(session))
-    reply_json(session, json_of(*run, *doors_of(session).jobs));
+    reply_json(session, json_of(*run, *job_doors(session).jobs));
 }
 
 void show_job_page(Session& session) {
@@ -187,7 +187,7 @@ void show_job_page(Session& session) {
 void cancel_job(Session& session) {
   const auto run = find_job(session);
   if (!run) return;
-  if (!doors_of(session).jobs->cancel(run->id))
+  if (!job_doors(session).jobs->cancel(run->id))
     return reply_problem(session, Fault::bad_resource,
                          "this job is not under way; its status is " + run->status, "id");
   const bool eval = kind_of(run->id) == "eval";

@@ -33,7 +33,7 @@ std::string hex_of(const std::uint8_t* bytes, std::size_t size) {
   return text;
 }
 
-int digit_of(char c) {
+int lower_digit_of(char c) {
   if (c >= '0' && c <= '9') return c - '0';
   if (c >= 'a' && c <= 'f') return c - 'a' + 10;
   return -1;
@@ -44,7 +44,8 @@ KeyHash hash_of_hex(const std::string& text) {
   if (text.size() != 2 * hash.size())
     throw std::runtime_error("the database's table `keys` is damaged: a hash has not 64 digits");
   for (std::size_t i = 0; i < hash.size(); ++i)
-    hash[i] = static_cast<std::uint8_t>(digit_of(text[2 * i]) << 4 | digit_of(text[2 * i + 1]));
+    hash[i] = static_cast<std::uint8_t>(lower_digit_of(text[2 * i]) << 4 |
+                                        lower_digit_of(text[2 * i + 1]));
   return hash;
 }
 

@@ -11,22 +11,22 @@ namespace http {
 
 namespace {
 
-using Json = nlohmann::ordered_json;
+using OrderedJson = nlohmann::ordered_json;
 
 /// Bytes that are not UTF-8 (an expert's name from a file) become U+FFFD instead of an exception.
-std::string text_of(const Json& json) {
-  return json.dump(-1, ' ', false, Json::error_handler_t::replace);
+std::string text_of(const OrderedJson& json) {
+  return json.dump(-1, ' ', false, OrderedJson::error_handler_t::replace);
 }
 
 bool may_see(const Session& session, const Model& model) {
   return session.visitor() == nullptr || session.visitor()->may_name(model.id);
 }
 
-Json json_of(const Model& model) {
-  Json json = {{"id", model.id},
-               {"object", "model"},
-               {"created", model.created_s},
-               {"owned_by", model.owned_by}};
+OrderedJson json_of(const Model& model) {
+  OrderedJson json = {{"id", model.id},
+                      {"object", "model"},
+                      {"created", model.created_s},
+                      {"owned_by", model.owned_by}};
   if (!model.state.empty())
     json["skillyard"] = {{"state", model.state}, {"load_wait_ms", model.load_wait_ms}};
   return json;
@@ -35,7 +35,7 @@ Json json_of(const Model& model) {
 }  // namespace
 
 void list_models(Session& session) {
-  Json list = Json::array();
+  OrderedJson list = OrderedJson::array();
   for (const Model& model : session.thread().doors().models())
     if (may_see(session, model)) list.push_back(json_of(model));
   session.response().body = text_of({{"object", "list"}, {"data", std::move(list)}});
@@ -63,7 +63,7 @@ boost::asio::awaitable<void> explain_route(Session& session) {
   }
   const auto& prepare = session.thread().doors().prepare;
   if (prepare) co_await prepare(query);
-  Json body = {{"object", "skillyard.route"}, {"id", query.id}, {"model", query.model}};
+  OrderedJson body = {{"object", "skillyard.route"}, {"id", query.id}, {"model", query.model}};
   body.update(json_of(session.thread().doors().route(query)));
   session.response().body = text_of(body);
 }
@@ -76,7 +76,7 @@ void report_ready(Session& session) {
   const std::string why = session.thread().draining() ? "the service is shutting down"
                                                       : session.thread().doors().unready();
   if (!why.empty()) session.response().status = 503;
-  Json body = {{"status", why.empty() ? "ready" : "not_ready"}};
+  OrderedJson body = {{"status", why.empty() ? "ready" : "not_ready"}};
   if (!why.empty()) body["reason"] = why;
   session.response().body = text_of(body);
 }

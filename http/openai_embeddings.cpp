@@ -16,7 +16,7 @@ constexpr std::size_t kInputsMax = 2'048;  // as OpenAI's
 constexpr std::int64_t kTokenMax = 2'147'483'647;
 constexpr std::int64_t kDimensionsMax = 65'536;
 constexpr std::size_t kUserBytesMax = 4'096;
-constexpr std::string_view kWanted =
+constexpr std::string_view kInputWanted =
     "a string, an array of 1 to 2048 strings, or token ids of the expert that `model` names";
 
 /// One input in words.
@@ -30,10 +30,10 @@ bool read_text(Reading& r, std::string_view param, std::string_view text) {
 
 /// One input as token ids.
 bool read_tokens(Reading& r, std::string_view param, simdjson::dom::array tokens) {
-  if (tokens.size() == 0) return r.fail_type(param, kWanted);
+  if (tokens.size() == 0) return r.fail_type(param, kInputWanted);
   for (const element token : tokens) {
     std::int64_t id = 0;
-    if (token.get(id) || id < 0 || id > kTokenMax) return r.fail_type(param, kWanted);
+    if (token.get(id) || id < 0 || id > kTokenMax) return r.fail_type(param, kInputWanted);
     ++r.query.needs.tokens_in_estimate;
   }
   r.call().wire_only = true;
@@ -44,14 +44,14 @@ bool read_input(Reading& r, std::string_view param, element value) {
   std::string_view text;
   if (!value.get(text)) return read_text(r, param, text);
   simdjson::dom::array list;
-  if (value.get(list) || list.size() == 0) return r.fail_type(param, kWanted);
+  if (value.get(list) || list.size() == 0) return r.fail_type(param, kInputWanted);
   if ((*list.begin()).is_int64()) return read_tokens(r, param, list);
-  if (list.size() > kInputsMax) return r.fail_type(param, kWanted);
+  if (list.size() > kInputsMax) return r.fail_type(param, kInputWanted);
   const bool all_text = (*list.begin()).is_string();
   for (const element item : list) {
     simdjson::dom::array tokens;
     const bool good = all_text ? !item.get(text) : !item.get(tokens);
-    if (!good) return r.fail_type(param, kWanted);
+    if (!good) return r.fail_type(param, kInputWanted);
     if (!(all_text ? read_text(r, param, text) : read_tokens(r, param, tokens))) return false;
   }
   return true;
@@ -78,7 +78,7 @@ bool refuse_knobs(Reading& r, std::string_view param, element) {
                 "embeddings take no `skillyard` object: `model` names the expert or the pool");
 }
 
-constexpr std::array kFields = {
+constexpr std::array kEmbeddingFields = {
     Field{"model", read_model, true},
     Field{"input", read_input},
     Field{"encoding_format", read_encoding},
@@ -90,13 +90,14 @@ constexpr std::array kFields = {
 }  // namespace
 
 bool read_embeddings(Reading& r, simdjson::dom::object object, std::string_view text) {
-  const std::uint64_t needed = bit_of(kFields, "model") | bit_of(kFields, "input");
+  const std::uint64_t needed =
+      bit_of(kEmbeddingFields, "model") | bit_of(kEmbeddingFields, "input");
   std::uint64_t seen = 0;
   r.call().task = experts::Task::embeddings;
   r.query.needs.choices = 0;  // nobody writes anything
-  if (!read_members(r, object, text, kFields, needed, seen)) return false;
+  if (!read_members(r, object, text, kEmbeddingFields, needed, seen)) return false;
   for (const char* name : {"model", "input"}) {
-    if (!(seen & bit_of(kFields, name)))
+    if (!(seen & bit_of(kEmbeddingFields, name)))
       return r.fail(Fault::missing, name, "`" + std::string(name) + "` is required");
   }
   const bool routed = r.query.expert.empty();

@@ -10,7 +10,7 @@ namespace http {
 namespace {
 
 using experts::Message;
-using experts::Role;
+using TurnRole = experts::Role;
 using simdjson::dom::element;
 
 constexpr std::size_t kToolsMax = 128;
@@ -24,12 +24,12 @@ std::string at(std::string_view list, std::size_t index, std::string_view member
   return param;
 }
 
-std::optional<Role> role_of(std::string_view name) {
-  if (name == "user") return Role::user;
-  if (name == "assistant") return Role::assistant;
-  if (name == "system") return Role::system;
-  if (name == "developer") return Role::developer;
-  if (name == "tool" || name == "function") return Role::tool;
+std::optional<TurnRole> role_of(std::string_view name) {
+  if (name == "user") return TurnRole::user;
+  if (name == "assistant") return TurnRole::assistant;
+  if (name == "system") return TurnRole::system;
+  if (name == "developer") return TurnRole::developer;
+  if (name == "tool" || name == "function") return TurnRole::tool;
   return std::nullopt;
 }
 
@@ -132,11 +132,11 @@ bool read_message(Reading& r, std::size_t index, element value) {
     const std::string param = at("messages", index, "role");
     return r.fail(Fault::missing, param, "`" + param + "` is required");
   }
-  if (!shape.content && !(message.role == Role::assistant && shape.calls)) {
+  if (!shape.content && !(message.role == TurnRole::assistant && shape.calls)) {
     const std::string param = at("messages", index, "content");
     return r.fail(Fault::missing, param, "`" + param + "` is required");
   }
-  if (message.role == Role::tool) {
+  if (message.role == TurnRole::tool) {
     r.call().wire_only = true;
     if (!shape.call_id) {
       const std::string param = at("messages", index, "tool_call_id");
@@ -225,13 +225,13 @@ bool read_tools(Reading& r, std::string_view param, element value) {
 std::string text_to_route(const std::vector<Message>& messages, const Options& options) {
   std::string text;
   for (std::size_t i = messages.size(); i-- > 0;) {
-    if (messages[i].role != Role::user) continue;
+    if (messages[i].role != TurnRole::user) continue;
     append_head_and_tail(text, messages[i].text, options);
     break;
   }
   const std::size_t limit = options.text_head_bytes + options.text_tail_bytes;
   for (const Message& message : messages) {
-    if (message.role != Role::system && message.role != Role::developer) continue;
+    if (message.role != TurnRole::system && message.role != TurnRole::developer) continue;
     if (text.size() + 1 >= limit || message.text.empty()) break;
     if (!text.empty()) text.push_back('\n');
     const std::size_t room = limit - text.size();

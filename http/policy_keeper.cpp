@@ -19,7 +19,7 @@ namespace {
 
 using Json = nlohmann::json;
 
-constexpr std::chrono::seconds kFlushPatience{10};
+constexpr std::chrono::seconds kGateFlushPatience{10};
 
 std::int64_t unix_now_us() {
   return std::chrono::duration_cast<std::chrono::microseconds>(
@@ -67,7 +67,7 @@ std::string PolicyKeeper::keep(const router::Policy& policy) const {
   row.sha256 = sha256_of(bytes);
   row.note = note_;
   const bool logged = journal_.put(std::move(row)) != 0 &&
-                      journal_.flush(std::chrono::steady_clock::now() + kFlushPatience);
+                      journal_.flush(std::chrono::steady_clock::now() + kGateFlushPatience);
   if (!logged) throw std::runtime_error("the database did not take the policy's row in time");
   return version;
 }

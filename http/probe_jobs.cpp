@@ -17,7 +17,7 @@ using Json = nlohmann::json;
 
 constexpr std::int64_t kPerSkillMax = 10'000;
 constexpr std::int64_t kCallsMax = 1'000'000;
-constexpr std::int64_t kTokensMax = 1'000'000;
+constexpr std::int64_t kProbeTokensMax = 1'000'000;
 constexpr int kConcurrencyMax = 64;
 constexpr double kUsdMax = 1e6;
 constexpr double kMicro = 1e6;
@@ -59,7 +59,7 @@ class ProbeWish : public WishReader {
     } else if (field == "seed") {
       read_integer(field, value, 0, INT64_MAX, task.options.seed);
     } else if (field == "tokens") {
-      read_integer(field, value, 1, kTokensMax, task.tokens_max);
+      read_integer(field, value, 1, kProbeTokensMax, task.tokens_max);
     } else if (field == "concurrency") {
       read_integer(field, value, 1, kConcurrencyMax, task.concurrency_max);
     } else if (field == "max_cost_usd") {

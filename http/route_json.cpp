@@ -8,12 +8,13 @@ namespace http {
 
 namespace {
 
-using Json = nlohmann::ordered_json;
+using OrderedJson = nlohmann::ordered_json;
 
-Json json_of(const router::Candidate& candidate, const std::string& name) {
+OrderedJson json_of(const router::Candidate& candidate, const std::string& name) {
   return {{"expert", name},
           {"eligible", candidate.bar == router::Bar::none},
-          {"barred_by", candidate.bar == router::Bar::none ? Json() : Json(name_of(candidate.bar))},
+          {"barred_by", candidate.bar == router::Bar::none ? OrderedJson()
+                                                           : OrderedJson(name_of(candidate.bar))},
           {"p_correct", candidate.p_correct},
           {"p_correct_interval", {candidate.p_lo, candidate.p_hi}},
           {"utility", candidate.utility},
@@ -30,14 +31,14 @@ std::string named(const std::vector<std::string>& names, std::uint32_t index) {
 
 }  // namespace
 
-Json json_of(const router::LoggedRoute& logged) {
+OrderedJson json_of(const router::LoggedRoute& logged) {
   const router::Route& route = logged.route;
-  Json skills = Json::array();
+  OrderedJson skills = OrderedJson::array();
   for (const router::SkillShare& skill : route.skills) {
     skills.push_back({{"skill", named(logged.skills, skill.skill)}, {"share", skill.share}});
   }
-  Json candidates = Json::array();
-  Json chosen = Json::array();
+  OrderedJson candidates = OrderedJson::array();
+  OrderedJson chosen = OrderedJson::array();
   for (const router::Candidate& candidate : route.candidates) {
     const std::string name = named(logged.experts, candidate.expert);
     if (chosen.size() < route.k && candidate.bar == router::Bar::none) chosen.push_back(name);
@@ -58,34 +59,35 @@ Json json_of(const router::LoggedRoute& logged) {
           {"candidates", std::move(candidates)}};
 }
 
-Json json_of(const router::Explanation& e) {
-  Json skills = Json::array(), similar = Json::array(), rivals = Json::array(),
-       turns = Json::array();
+OrderedJson json_of(const router::Explanation& e) {
+  OrderedJson skills = OrderedJson::array(), similar = OrderedJson::array(),
+              rivals = OrderedJson::array(), turns = OrderedJson::array();
   for (const router::SkillEvidence& skill : e.skills) {
-    Json one = {{"skill", skill.skill}, {"share", skill.share}};
-    one["rate"] = skill.outcomes > 0 ? Json(skill.rate) : Json();
+    OrderedJson one = {{"skill", skill.skill}, {"share", skill.share}};
+    one["rate"] = skill.outcomes > 0 ? OrderedJson(skill.rate) : OrderedJson();
     one["outcomes"] = skill.outcomes;
     skills.push_back(std::move(one));
   }
   for (const router::SimilarQuery& query : e.similar) {
-    Json scores = Json::object();
+    OrderedJson scores = OrderedJson::object();
     for (std::size_t i = 0; i < e.compared.size(); ++i)
-      scores[e.compared[i]] = query.scores[i] >= 0 ? Json(query.scores[i]) : Json();
+      scores[e.compared[i]] = query.scores[i] >= 0 ? OrderedJson(query.scores[i]) : OrderedJson();
     similar.push_back(
         {{"id", query.id}, {"similarity", query.similarity}, {"scores", std::move(scores)}});
   }
   for (const router::Rival& rival : e.rivals) {
-    rivals.push_back({{"expert", rival.expert},
-                      {"p_correct", rival.p_correct},
-                      {"behind", rival.behind},
-                      {"p_correct_needed", rival.p_needed ? Json(*rival.p_needed) : Json()}});
+    rivals.push_back(
+        {{"expert", rival.expert},
+         {"p_correct", rival.p_correct},
+         {"behind", rival.behind},
+         {"p_correct_needed", rival.p_needed ? OrderedJson(*rival.p_needed) : OrderedJson()}});
   }
   for (const router::Turn& turn : e.turns)
     turns.push_back({{"quality", turn.quality}, {"expert", turn.expert}});
-  return {{"chosen", e.chosen.empty() ? Json() : Json(e.chosen)},
+  return {{"chosen", e.chosen.empty() ? OrderedJson() : OrderedJson(e.chosen)},
           {"bound_by", name_of(e.bound)},
-          {"bar", e.bound == router::Bound::bar ? Json(name_of(e.bar)) : Json()},
-          {"kept_from", e.kept_from.empty() ? Json() : Json(e.kept_from)},
+          {"bar", e.bound == router::Bound::bar ? OrderedJson(name_of(e.bar)) : OrderedJson()},
+          {"kept_from", e.kept_from.empty() ? OrderedJson() : OrderedJson(e.kept_from)},
           {"margin", e.margin},
           {"quality", e.quality},
           {"policy_known", e.policy_known},

@@ -15,7 +15,7 @@ namespace {
 
 constexpr std::size_t kWordsMax = 64;         // of an option
 constexpr std::size_t kStemBytesMax = 8'192;  // of the question before its options
-constexpr std::size_t kStemWord = 4;          // bytes of a word that says what a question is about
+constexpr std::size_t kAboutWord = 4;         // bytes of a word that says what a question is about
 
 using Words = std::vector<std::uint32_t>;  // hashes, sorted, each once
 
@@ -138,7 +138,7 @@ Options read_options(const aggregator::Question& question) {
     all.number.push_back(number_of(option.text));
     if (all.number.back()) all.numbers.push_back(*all.number.back());
   }
-  all.stem = words_of(stem_of(question), kStemWord, kStemBytesMax);
+  all.stem = words_of(stem_of(question), kAboutWord, kStemBytesMax);
   return all;
 }
 
@@ -153,7 +153,7 @@ void put_words(const Options& all, const aggregator::Option& option, std::size_t
   for (const std::uint32_t word : all.words[at]) shared += (all.options_of.at(word) - 1) / others;
   pen.put(shared / std::max<double>(1, static_cast<double>(all.words[at].size())));
   pen.put(shared);
-  const Words about = words_of(option.text, kStemWord, kWordsMax);
+  const Words about = words_of(option.text, kAboutWord, kWordsMax);
   const auto in_stem = static_cast<double>(count_common(about, all.stem));
   pen.put(in_stem / std::max<double>(1, static_cast<double>(about.size())));
   pen.put(std::log(1 + in_stem));

@@ -14,7 +14,7 @@ constexpr float kTokensOutExpected = 256;
 constexpr std::uint32_t kTokensInTypical = 256;
 constexpr float kLoadWaitMs = 10'000;  // to wait so long for a load weighs like a full load
 constexpr float kInterval = 1.645f;    // two-sided 90% of a normal
-constexpr std::uint64_t kFnvBasis = 0xCBF29CE484222325, kFnvPrime = 0x100000001B3;
+constexpr std::uint64_t kSeedBasis = 0xCBF29CE484222325, kSeedPrime = 0x100000001B3;
 
 std::uint32_t wanted_capabilities(const Needs& needs) {
   std::uint32_t wanted = 0;
@@ -186,13 +186,13 @@ void list_skills(const Competence& known, Route& out) {
 }
 
 std::uint64_t fnv(std::string_view bytes, std::uint64_t hash) {
-  for (const char c : bytes) hash = (hash ^ static_cast<unsigned char>(c)) * kFnvPrime;
+  for (const char c : bytes) hash = (hash ^ static_cast<unsigned char>(c)) * kSeedPrime;
   return hash;
 }
 
 /// What the turns of newcomers are drawn by. Not the features: they take all numbers for one.
 std::uint64_t turns_of(const Query& query, const Features& features) {
-  return query.text.empty() ? features.hash : fnv(query.text, kFnvBasis);
+  return query.text.empty() ? features.hash : fnv(query.text, kSeedBasis);
 }
 
 /// Whether a newcomer gets this query if it wins it. Drawn by the query's words and the expert's

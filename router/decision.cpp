@@ -14,12 +14,12 @@ constexpr std::uint8_t kVersion = 1;
 constexpr std::size_t kSkillsMax = 255;
 constexpr std::size_t kCandidatesMax = 4096;
 
-constexpr std::size_t kHeadBytes = 4 + 3 * sizeof(float) + sizeof(std::uint64_t);
+constexpr std::size_t kFixedBytes = 4 + 3 * sizeof(float) + sizeof(std::uint64_t);
 constexpr std::size_t kNameBytesMax = 255;
 constexpr std::size_t kTermBytes = 8 * sizeof(float);
 
 /// Writes forward into bytes that are known to suffice.
-struct Pen {
+struct RecordPen {
   char* at;
 
   template <typename T>
@@ -75,14 +75,14 @@ void encode_route(const Route& route, const NameOf& skill_name, const NameOf& ex
                   std::string& out) {
   const auto skills = std::min(route.skills.size(), kSkillsMax);
   const auto candidates = std::min(route.candidates.size(), kCandidatesMax);
-  std::size_t bytes = kHeadBytes + 1 + 2;
+  std::size_t bytes = kFixedBytes + 1 + 2;
   for (std::size_t i = 0; i < skills; ++i)
     bytes += bytes_of_name(skill_name(route.skills[i].skill)) + sizeof(float);
   for (std::size_t i = 0; i < candidates; ++i)
     bytes += bytes_of_name(expert_name(route.candidates[i].expert)) + 1 + kTermBytes;
   const std::size_t before = out.size();
   out.resize(before + bytes);
-  Pen pen{out.data() + before};
+  RecordPen pen{out.data() + before};
   pen.put(kVersion);
   pen.put(static_cast<std::uint8_t>(route.reason));
   pen.put(static_cast<std::uint8_t>((route.abstained ? 1 : 0) | (route.outside ? 2 : 0) |

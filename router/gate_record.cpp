@@ -10,7 +10,7 @@ namespace {
 using Json = nlohmann::ordered_json;
 
 /// Six digits: enough to learn from, and short in the log.
-Json number(double value) {
+Json rounded(double value) {
   return std::isfinite(value) ? Json(std::round(value * 1e6) / 1e6) : Json();
 }
 
@@ -36,7 +36,7 @@ std::string words(const Json& object, const char* key) {
   return found != object.end() && found->is_string() ? found->get<std::string>() : std::string();
 }
 
-std::string percent(double share) {
+std::string in_percent(double share) {
   char text[16];
   std::snprintf(text, sizeof text, "%.0f%%", 100 * share);
   return text;
@@ -50,18 +50,18 @@ std::string three(double value) {
 
 void add_search(const GateRecord& record, Json& json) {
   const SearchProbe& probe = record.probe;
-  json["probe"] = {{"top", number(probe.top)},
-                   {"margin", number(probe.margin)},
-                   {"covered", number(probe.covered)},
+  json["probe"] = {{"top", rounded(probe.top)},
+                   {"margin", rounded(probe.margin)},
+                   {"covered", rounded(probe.covered)},
                    {"found", probe.found}};
   json["arms"] = Json::array();
   for (std::size_t i = 0; i < kPassages.size(); ++i) {
     const ArmEstimate& arm = record.choice.arms[i];
     json["arms"].push_back({{"passages", kPassages[i]},
-                            {"r", number(arm.r)},
-                            {"kappa", number(arm.kappa)},
-                            {"gain", number(arm.gain)},
-                            {"threshold", number(arm.threshold)}});
+                            {"r", rounded(arm.r)},
+                            {"kappa", rounded(arm.kappa)},
+                            {"gain", rounded(arm.gain)},
+                            {"threshold", rounded(arm.threshold)}});
   }
   json["sources"] = Json::array();
   for (const GateSource& source : record.sources)
@@ -69,8 +69,8 @@ void add_search(const GateRecord& record, Json& json) {
                                {"collection", source.collection},
                                {"source", source.source},
                                {"heading", source.heading},
-                               {"score", number(source.score)},
-                               {"similarity", number(source.similarity)}});
+                               {"score", rounded(source.score)},
+                               {"similarity", rounded(source.similarity)}});
 }
 
 void read_search(const Json& json, GateRecord& record) {
@@ -105,10 +105,10 @@ std::string encode(const GateRecord& record) {
   Json json = {{"mode", name_of(record.mode)},
                {"lookup", record.lookup},
                {"search_us", record.search_us},
-               {"c0", number(choice.c0)},
+               {"c0", rounded(choice.c0)},
                {"passages", choice.passages},
-               {"p_correct", number(choice.p_correct)},
-               {"propensity", number(choice.propensity)},
+               {"p_correct", rounded(choice.p_correct)},
+               {"propensity", rounded(choice.propensity)},
                {"explored", choice.explored}};
   if (!record.encoded.empty()) json["encoded"] = record.encoded;
   if (record.searched()) add_search(record, json);
@@ -139,7 +139,7 @@ std::optional<GateRecord> decode_gate(std::string_view text) {
 std::vector<std::string> tell(const GateRecord& record) {
   const RetrievalChoice& choice = record.choice;
   std::vector<std::string> out;
-  const std::string alone = percent(choice.c0) + " likely to be right alone";
+  const std::string alone = in_percent(choice.c0) + " likely to be right alone";
   if (record.lookup == "none") {
     out.push_back("Nothing was looked up: the expert was " + alone +
                   ", and no passage could have been worth its price.");
@@ -159,8 +159,8 @@ std::vector<std::string> tell(const GateRecord& record) {
     const ArmEstimate& arm = choice.arms[i];
     out.push_back("  " + std::to_string(kPassages[i]) +
                   (kPassages[i] == 1 ? " passage" : " passages") + ": relevant with " +
-                  percent(arm.r) + ", price " + three(arm.kappa) + " of a right answer, gain " +
-                  three(arm.gain) + "; worth it below " + percent(std::max(0.0, arm.threshold)) +
+                  in_percent(arm.r) + ", price " + three(arm.kappa) + " of a right answer, gain " +
+                  three(arm.gain) + "; worth it below " + in_percent(std::max(0.0, arm.threshold)) +
                   ".");
   }
   for (const GateSource& source : record.sources)

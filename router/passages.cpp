@@ -27,7 +27,7 @@ std::string_view head_of(std::string_view text, std::size_t bytes_max) {
 }
 
 /// A name without control characters: it stays on its line.
-std::string line_of(std::string_view name) {
+std::string in_one_line(std::string_view name) {
   std::string line(head_of(name, kPassageNameBytesMax));
   std::replace_if(
       line.begin(), line.end(), [](char c) { return static_cast<unsigned char>(c) < 0x20; }, ' ');
@@ -82,8 +82,8 @@ std::string escaped(std::string_view text) {
 std::string frame_passages(std::span<const store::Passage> passages, std::string_view question) {
   std::vector<std::string> texts;
   for (const store::Passage& passage : passages) {
-    std::string text = "source: " + line_of(passage.collection + "/" + passage.source) + "\n";
-    if (!passage.heading.empty()) text += "heading: " + line_of(passage.heading) + "\n";
+    std::string text = "source: " + in_one_line(passage.collection + "/" + passage.source) + "\n";
+    if (!passage.heading.empty()) text += "heading: " + in_one_line(passage.heading) + "\n";
     texts.push_back(text.append(head_of(passage.text, kPassageBytesMax)));
   }
   texts.emplace_back(question);

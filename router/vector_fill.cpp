@@ -19,7 +19,7 @@ namespace {
 constexpr milliseconds kIdle{2'000};          // between two looks for passages without a vector
 constexpr milliseconds kFailureFirst{2'000};  // after a failure; doubles
 constexpr milliseconds kFailureLast{60'000};  //
-constexpr std::chrono::seconds kCallLongest{120};
+constexpr std::chrono::seconds kFillCallLongest{120};
 constexpr milliseconds kLook{100};  // a call looks so often whether it should stop
 constexpr std::size_t kWarnedMax = 1'000;
 
@@ -44,7 +44,7 @@ class VectorFill::Asker {
       if (!error) encoded = std::move(came);
       done = true;
     };
-    const auto deadline = experts::Clock::now() + kCallLongest;
+    const auto deadline = experts::Clock::now() + kFillCallLongest;
     asio::co_spawn(io_, router::encode(*pool_, expert, texts, deadline, /*batch=*/true),
                    asio::bind_cancellation_slot(signal_.slot(), settle));
     io_.restart();

@@ -9,7 +9,7 @@ namespace store {
 
 namespace {
 
-constexpr int kBusyWaitMs = 10'000;  // for the log's writer, which commits every few milliseconds
+constexpr int kAdminWaitMs = 10'000;  // for the log's writer, which commits every few milliseconds
 
 using Lock = std::lock_guard<std::mutex>;
 
@@ -57,7 +57,7 @@ void write_change(Db& db, std::int64_t number, const ResourceChange& change) {
 
 }  // namespace
 
-AdminBook::AdminBook(const std::string& path) : db_(path, Access::read_write, kBusyWaitMs) {
+AdminBook::AdminBook(const std::string& path) : db_(path, Access::read_write, kAdminWaitMs) {
   prepare_writer(db_, Options{}.wal_bytes);
   migrate(db_, migrations());
 }

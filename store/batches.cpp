@@ -8,11 +8,11 @@
 namespace store {
 namespace {
 
-constexpr int kBusyWaitMs = 5'000;
+constexpr int kBatchesWaitMs = 5'000;
 constexpr std::int64_t kWalBytes = 16 << 20;
 
 // An output file has no content of its own: it is the lines of `batch` that failed or did not.
-constexpr std::string_view kFirst = R"sql(
+constexpr std::string_view kBatchTables = R"sql(
 CREATE TABLE files(
   seq INTEGER PRIMARY KEY AUTOINCREMENT,
   id TEXT NOT NULL UNIQUE,
@@ -66,7 +66,7 @@ ALTER TABLE files ADD COLUMN owner TEXT NOT NULL DEFAULT '';
 ALTER TABLE batches ADD COLUMN owner TEXT NOT NULL DEFAULT '';
 )sql";
 
-constexpr std::array kSteps = {kFirst, kOwners};
+constexpr std::array kSteps = {kBatchTables, kOwners};
 
 constexpr std::string_view kBatchColumns =
     "id, input_file, endpoint, window, status, metadata, errors, output_file, error_file, "
@@ -103,7 +103,7 @@ std::string select_batches(std::string_view rest) {
 
 }  // namespace
 
-Batches::Batches(const std::string& path) : db_(path, Access::read_write, kBusyWaitMs) {
+Batches::Batches(const std::string& path) : db_(path, Access::read_write, kBatchesWaitMs) {
   prepare_writer(db_, kWalBytes, kBatchMark);
   migrate(db_, kSteps, kBatchMark);
 }

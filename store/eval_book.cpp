@@ -7,7 +7,7 @@ namespace store {
 
 namespace {
 
-constexpr int kBusyWaitMs = 10'000;  // for the log's writer, which commits every few milliseconds
+constexpr int kEvalWaitMs = 10'000;  // for the log's writer, which commits every few milliseconds
 
 using Lock = std::lock_guard<std::mutex>;
 
@@ -28,7 +28,7 @@ EvalRun read_run(const Statement& row, bool whole) {
 }  // namespace
 
 EvalBook::EvalBook(const std::string& path, std::int64_t now_us)
-    : db_(path, Access::read_write, kBusyWaitMs) {
+    : db_(path, Access::read_write, kEvalWaitMs) {
   prepare_writer(db_, Options{}.wal_bytes);
   migrate(db_, migrations());
   auto stale = db_.prepare(

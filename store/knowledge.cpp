@@ -16,13 +16,6 @@ constexpr std::size_t kCollectionNameMax = 64;
 constexpr std::int64_t kRemoveStep = 200;  // documents of one transaction
 constexpr std::uint64_t kChunkerVersion = 1;
 
-Db open_file(const KnowledgeOptions& options) {
-  Db db(options.path, Access::read_write, options.busy_wait_ms);
-  prepare_writer(db, options.wal_bytes, kKnowledgeMark);
-  migrate(db, knowledge_migrations(), kKnowledgeMark);
-  return db;
-}
-
 void check_name(std::string_view name) {
   const bool known =
       name.find_first_not_of("abcdefghijklmnopqrstuvwxyz0123456789._-") == std::string_view::npos;
@@ -87,7 +80,7 @@ struct Knowledge::Place {
 Knowledge::Knowledge(const KnowledgeOptions& options, Clock clock)
     : options_(options),
       clock_(std::move(clock)),
-      db_(open_file(options)),
+      db_(open_knowledge(options)),
       by_source_(db_.prepare("SELECT id, hash FROM documents WHERE collection = ? AND source = ?")),
       by_hash_(db_.prepare("SELECT 1 FROM documents WHERE collection = ? AND hash = ?")),
       insert_document_(db_.prepare("INSERT INTO documents(collection, source, title, format, hash, "

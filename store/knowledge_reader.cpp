@@ -11,13 +11,13 @@
 namespace store {
 namespace {
 
-constexpr int kBusyWaitMs = 250;
+constexpr int kSearchWaitMs = 250;
 constexpr std::size_t kFrequenciesMax = 65'536;
 constexpr double kFusion = 60;       // of reciprocal rank fusion, as its authors found it
 constexpr double kSaturation = 2.2;  // k1 + 1: what one term adds at most, in units of its idf
 
 Db open_reader(const std::string& path) {
-  Db db(path, Access::read_only, kBusyWaitMs);
+  Db db(path, Access::read_only, kSearchWaitMs);
   check_readable(db, knowledge_migrations(), kKnowledgeMark);
   return db;
 }

@@ -2,13 +2,16 @@
 
 #include <array>
 
+#include "store/knowledge.h"
+#include "store/schema.h"
+
 namespace store {
 namespace {
 
 // `passage_terms` is an index over `passages` that holds no text of its own. Triggers keep it and
 // the sums of a collection in step, deletes by cascade included. Documents and passages are never
 // updated.
-constexpr std::string_view kFirst = R"sql(
+constexpr std::string_view kKnowledgeTables = R"sql(
 CREATE TABLE collections(
   id INTEGER PRIMARY KEY AUTOINCREMENT CHECK(id < 1 << 22), -- never used again: so are passage ids
   name TEXT NOT NULL UNIQUE,
@@ -87,12 +90,19 @@ CREATE TRIGGER passage_vectors_delete AFTER DELETE ON passage_vectors BEGIN
 END;
 )sql";
 
-constexpr std::array kMigrations = {kFirst, kVectors};
+constexpr std::array kKnowledgeMigrations = {kKnowledgeTables, kVectors};
 
 }  // namespace
 
 std::span<const std::string_view> knowledge_migrations() {
-  return kMigrations;
+  return kKnowledgeMigrations;
+}
+
+Db open_knowledge(const KnowledgeOptions& options) {
+  Db db(options.path, Access::read_write, options.busy_wait_ms);
+  prepare_writer(db, options.wal_bytes, kKnowledgeMark);
+  migrate(db, kKnowledgeMigrations, kKnowledgeMark);
+  return db;
 }
 
 }  // namespace store

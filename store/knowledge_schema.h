@@ -4,9 +4,16 @@
 #include <span>
 #include <string_view>
 
+#include "store/db.h"
+
 namespace store {
 
 std::span<const std::string_view> knowledge_migrations();
+
+struct KnowledgeOptions;
+
+/// The file, made or migrated if it must be.
+Db open_knowledge(const KnowledgeOptions& options);
 
 /// How words are cut and folded: SQLite's tokenizer with its arguments, for the index and, by
 /// store/knowledge_terms.h, for queries. Changing it needs a migration that rebuilds the index.

@@ -23,13 +23,13 @@ fts5_api* find_fts5(sqlite3* db) {
   return api;
 }
 
-struct Reading {
+struct EachTerm {
   std::string_view text;
   const TermReader::Each& each;
 };
 
 int take_token(void* context, int /*flags*/, const char* token, int size, int start, int end) {
-  const auto& reading = *static_cast<const Reading*>(context);
+  const auto& reading = *static_cast<const EachTerm*>(context);
   const auto from = static_cast<std::size_t>(start);
   const auto to = static_cast<std::size_t>(end);
   const std::string_view term(token, static_cast<std::size_t>(size));
@@ -65,7 +65,7 @@ TermReader::TermReader(Db& db) : tokenizer_(std::make_unique<Tokenizer>()) {
 TermReader::~TermReader() = default;
 
 void TermReader::read(std::string_view text, const Each& each) {
-  Reading reading{text, each};
+  EachTerm reading{text, each};
   tokenizer_->calls.xTokenize(tokenizer_->made, &reading, FTS5_TOKENIZE_QUERY, text.data(),
                               static_cast<int>(text.size()), take_token);
 }

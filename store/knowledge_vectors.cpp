@@ -11,13 +11,6 @@ namespace {
 
 constexpr std::size_t kDimensionMax = 8'192;
 
-Db open_file(const KnowledgeOptions& options) {
-  Db db(options.path, Access::read_write, options.busy_wait_ms);
-  prepare_writer(db, options.wal_bytes, kKnowledgeMark);
-  migrate(db, knowledge_migrations(), kKnowledgeMark);
-  return db;
-}
-
 std::string another_encoder(const std::string& collection, const std::string& has,
                             std::int64_t dimension, std::string_view wanted) {
   return "collection `" + collection + "` has vectors of `" + has + "` (" +
@@ -28,7 +21,8 @@ std::string another_encoder(const std::string& collection, const std::string& ha
 
 }  // namespace
 
-KnowledgeVectors::KnowledgeVectors(const KnowledgeOptions& options) : db_(open_file(options)) {}
+KnowledgeVectors::KnowledgeVectors(const KnowledgeOptions& options)
+    : db_(open_knowledge(options)) {}
 
 std::vector<BarePassage> KnowledgeVectors::next(std::string_view encoder, std::int64_t limit,
                                                 std::vector<std::string>& refused) {

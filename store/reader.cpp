@@ -9,13 +9,13 @@
 namespace store {
 namespace {
 
-constexpr int kBusyWaitMs = 1'000;  // only while another process recovers the WAL
+constexpr int kRecoveryWaitMs = 1'000;  // only while another process recovers the WAL
 
 // Rows are logged when their answer is done, so `unix_us` is out of order by the longest answer.
 constexpr std::int64_t kDisorderUs = 3'600'000'000;
 
 Db open(const std::string& path) {
-  Db db(path, Access::read_only, kBusyWaitMs);
+  Db db(path, Access::read_only, kRecoveryWaitMs);
   check_readable(db);
   return db;
 }

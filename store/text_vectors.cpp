@@ -11,7 +11,7 @@
 namespace store {
 namespace {
 
-constexpr std::array<std::string_view, 1> kMigrations = {R"sql(
+constexpr std::array<std::string_view, 1> kVectorsMigrations = {R"sql(
 CREATE TABLE vectors(
   seq INTEGER PRIMARY KEY AUTOINCREMENT,
   encoder TEXT NOT NULL,
@@ -21,12 +21,12 @@ CREATE TABLE vectors(
 ) STRICT;
 )sql"};
 
-constexpr int kBusyWaitMs = 10'000;
+constexpr int kVectorsWaitMs = 10'000;
 
 Db open_file(const std::string& path) {
-  Db db(path, Access::read_write, kBusyWaitMs);
+  Db db(path, Access::read_write, kVectorsWaitMs);
   prepare_writer(db, Options{}.wal_bytes, kVectorsMark);
-  migrate(db, kMigrations, kVectorsMark);
+  migrate(db, kVectorsMigrations, kVectorsMark);
   return db;
 }
 

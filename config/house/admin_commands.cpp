@@ -27,7 +27,7 @@ using Json = nlohmann::json;
 using Row = std::vector<std::string>;
 
 constexpr std::chrono::milliseconds kLookEvery{300};  // how a job that is waited for is
-constexpr const char* kBytes = "application/octet-stream";
+constexpr const char* kBinary = "application/octet-stream";
 
 /// What the commands share; lives as long as the parse.
 struct Desk {
@@ -548,7 +548,7 @@ int probe_by_service(const ServiceProbe& probe, const Json& wish) {
   desk.json = probe.json;
   const auto file = std::filesystem::path(probe.questions).filename().string();
   const auto sent =
-      ask(desk, "PUT", "/eval/outcomes/" + coded(file), read_input(probe.questions), "", kBytes);
+      ask(desk, "PUT", "/eval/outcomes/" + coded(file), read_input(probe.questions), "", kBinary);
   if (document_of(desk, sent).is_null()) return status;
   Json body = wish;
   body["questions"] = {file};

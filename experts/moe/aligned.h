@@ -7,6 +7,10 @@
 
 namespace moe {
 
+constexpr std::size_t round_up(std::size_t n, std::size_t to) {
+  return (n + to - 1) / to * to;
+}
+
 template <class T>
 struct AlignedAllocator {
   using value_type = T;

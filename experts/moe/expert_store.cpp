@@ -18,10 +18,6 @@ namespace {
 constexpr std::size_t kPage = 4096;      // what direct reads are aligned to
 constexpr double kSizeSpread = 7.0 / 8;  // experts down to this share of a slot go into it
 
-std::size_t round_up(std::size_t n, std::size_t to) {
-  return (n + to - 1) / to * to;
-}
-
 /// Room for a matrix whose direct read begins and ends on whole pages.
 std::size_t room_of(std::size_t bytes) {
   return round_up(bytes, kPage) + kPage;

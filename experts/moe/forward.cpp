@@ -16,10 +16,6 @@ constexpr std::size_t kChunkMax = 128;
 constexpr std::size_t kTasksPerThread = 6;
 const GatePolicy kModelPolicy;
 
-std::size_t round_up(std::size_t n, std::size_t to) {
-  return (n + to - 1) / to * to;
-}
-
 }  // namespace
 
 void Forward::Activations::resize(std::size_t rows, std::size_t size, const Weights& weights) {

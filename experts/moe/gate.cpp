@@ -10,7 +10,7 @@ namespace moe {
 
 namespace {
 
-constexpr float kNever = -std::numeric_limits<float>::infinity();
+constexpr float kExcluded = -std::numeric_limits<float>::infinity();
 
 /// splitmix64: a stateless generator, so that a row's picks do not depend on its neighbours.
 std::uint64_t hash(std::uint64_t x) {
@@ -29,26 +29,26 @@ Gate::Gate(const Config& config)
   order_.resize(scores_.size());
 }
 
-/// Fills scores_ (the weights' source) and choice_ (what is compared); kNever is never chosen.
+/// Fills scores_ (the weights' source) and choice_ (what is compared); kExcluded is never chosen.
 void Gate::score(const GateQuestion& question, const GatePolicy& policy) {
-  float top = kNever;
+  float top = kExcluded;
   for (int e = 0; e < experts_; ++e) {
     const float z = question.logits[e];
     const bool allowed = policy.mask == nullptr || policy.mask->allows(question.layer, e);
-    scores_[e] = allowed && std::isfinite(z) ? z : kNever;
+    scores_[e] = allowed && std::isfinite(z) ? z : kExcluded;
     top = std::max(top, scores_[e]);
   }
   float total = 0;
   for (float& s : scores_) {
-    if (s == kNever) continue;
+    if (s == kExcluded) continue;
     s = recipe_.score == GateScore::sigmoid ? 1.0f / (1.0f + std::exp(-s)) : std::exp(s - top);
     total += s;
   }
   for (int e = 0; e < experts_; ++e) {
     float& s = scores_[e];
-    if (s != kNever && recipe_.score == GateScore::softmax) s /= total;
+    if (s != kExcluded && recipe_.score == GateScore::softmax) s /= total;
     const float bias = question.select_bias != nullptr ? question.select_bias[e] : 0.0f;
-    choice_[e] = s == kNever ? kNever : s + bias;
+    choice_[e] = s == kExcluded ? kExcluded : s + bias;
   }
 }
 
@@ -57,7 +57,7 @@ void Gate::limit_groups() {
   const int size = experts_ / recipe_.groups;
   std::vector<std::pair<float, int>> groups;
   for (int g = 0; g < recipe_.groups; ++g) {
-    float first = kNever, second = kNever;
+    float first = kExcluded, second = kExcluded;
     for (int e = g * size; e < (g + 1) * size; ++e) {
       if (choice_[e] > first) {
         second = std::exchange(first, choice_[e]);
@@ -65,13 +65,13 @@ void Gate::limit_groups() {
         second = std::max(second, choice_[e]);
       }
     }
-    groups.emplace_back(size > 1 && second != kNever ? first + second : first, g);
+    groups.emplace_back(size > 1 && second != kExcluded ? first + second : first, g);
   }
   std::stable_sort(groups.begin(), groups.end(),
                    [](const auto& a, const auto& b) { return a.first > b.first; });
   for (std::size_t i = static_cast<std::size_t>(recipe_.groups_used); i < groups.size(); ++i) {
     const int first = groups[i].second * size;
-    std::fill(choice_.begin() + first, choice_.begin() + first + size, kNever);
+    std::fill(choice_.begin() + first, choice_.begin() + first + size, kExcluded);
   }
 }
 
@@ -91,7 +91,7 @@ void Gate::route(const GateQuestion& question, const GatePolicy& policy, std::ve
         hash(policy.seed ^ hash(static_cast<std::uint64_t>(question.position) << 20 |
                                 static_cast<std::uint64_t>(question.layer)));
     for (int e = 0; e < experts_; ++e) {
-      if (choice_[e] == kNever) continue;
+      if (choice_[e] == kExcluded) continue;
       choice_[e] = static_cast<float>(hash(base + static_cast<std::uint64_t>(e)) >> 40);
     }
   } else if (recipe_.groups > 1) {
@@ -103,7 +103,7 @@ void Gate::route(const GateQuestion& question, const GatePolicy& policy, std::ve
   const std::size_t begin = picks.size();
   const std::size_t first = policy.select == Select::rank ? most - 1 : 0;
   float sum = 0;
-  for (std::size_t i = first; i < most && choice_[order_[i]] != kNever; ++i) {
+  for (std::size_t i = first; i < most && choice_[order_[i]] != kExcluded; ++i) {
     const float s = scores_[order_[i]];
     const bool past_minimum = i >= static_cast<std::size_t>(policy.k_min);
     if (policy.select == Select::top_p && past_minimum && sum > policy.p) break;

@@ -12,7 +12,7 @@ static_assert(std::endian::native == std::endian::little, "GGUF is read in place
 
 namespace {
 
-constexpr std::uint32_t kMagic = 0x46554747;  // "GGUF"
+constexpr std::uint32_t kGgufMagic = 0x46554747;  // "GGUF"
 constexpr std::uint64_t kNameBytesMax = 64 * 1024;
 constexpr std::uint64_t kAlignmentMax = 1 << 20;
 constexpr std::int64_t kShardsMax = 1000;
@@ -111,7 +111,7 @@ class Gguf::Parser {
       : into_(into), bytes_(bytes), name_(std::move(name)), shard_(shard) {}
 
   void read_file() {
-    if (left() < 4 || take<std::uint32_t>() != kMagic) fail("is not a GGUF file");
+    if (left() < 4 || take<std::uint32_t>() != kGgufMagic) fail("is not a GGUF file");
     const auto version = take<std::uint32_t>();
     if (version != 2 && version != 3) {
       const bool swapped = version != 0 && (version & 0xffff) == 0;

@@ -7,7 +7,7 @@
 namespace moe::jinja {
 namespace {
 
-using Kind = Expression::Kind;
+using NodeKind = Expression::Kind;
 
 constexpr int kDepthMax = 400;   // of rules inside each other; a bracket takes about four
 constexpr int kChainMax = 1000;  // of operators in one tag: a chain to the left is as deep a tree
@@ -156,7 +156,7 @@ class Parser {
   }
 
   void parse_filter_block(Statement& statement) {
-    auto subject = make(Kind::literal);
+    auto subject = make(NodeKind::literal);
     subject->value = Value("");
     statement.expression = parse_filter(std::move(subject));
     end_block();
@@ -185,7 +185,7 @@ class Parser {
     const Deeper deeper(*this);
     ExpressionPtr value = parse_or();
     while (is_name("if")) {
-      ExpressionPtr choice = make(Kind::conditional);
+      ExpressionPtr choice = make(NodeKind::conditional);
       take();
       choice->operands.push_back(std::move(value));
       choice->operands.push_back(parse_or());
@@ -199,7 +199,7 @@ class Parser {
   ExpressionPtr parse_tuple() {
     ExpressionPtr first = parse_expression();
     if (!is_op(",")) return first;
-    ExpressionPtr list = make(Kind::list);
+    ExpressionPtr list = make(NodeKind::list);
     list->operands.push_back(std::move(first));
     while (take_op(",")) list->operands.push_back(parse_expression());
     return list;
@@ -220,7 +220,7 @@ class Parser {
   ExpressionPtr parse_not() {
     const Deeper deeper(*this);
     if (!is_name("not")) return parse_comparison();
-    ExpressionPtr negation = make(Kind::unary);
+    ExpressionPtr negation = make(NodeKind::unary);
     negation->text = take().text;
     negation->operands.push_back(parse_not());
     return negation;
@@ -264,7 +264,7 @@ class Parser {
     const Deeper deeper(*this);
     ExpressionPtr value;
     if (is_op("-") || is_op("+")) {
-      value = make(Kind::unary);
+      value = make(NodeKind::unary);
       value->text = take().text;
       value->operands.push_back(parse_unary(false));
     } else {
@@ -276,9 +276,9 @@ class Parser {
 
   ExpressionPtr parse_primary() {
     if (is_op("(")) return parse_bracketed();
-    if (is_op("[")) return parse_items(Kind::list, "]");
-    if (is_op("{")) return parse_items(Kind::dict, "}");
-    ExpressionPtr value = make(Kind::literal);
+    if (is_op("[")) return parse_items(NodeKind::list, "]");
+    if (is_op("{")) return parse_items(NodeKind::dict, "}");
+    ExpressionPtr value = make(NodeKind::literal);
     switch (now().kind) {
       case Token::string: {
         std::string text = take().text;
@@ -305,7 +305,7 @@ class Parser {
   }
 
   ExpressionPtr parse_name() {
-    ExpressionPtr value = make(Kind::literal);
+    ExpressionPtr value = make(NodeKind::literal);
     const std::string name = take().text;
     if (name == "true" || name == "True") {
       value->value = Value(true);
@@ -314,7 +314,7 @@ class Parser {
     } else if (name == "none" || name == "None") {
       value->value = Value(None());
     } else {
-      value->kind = Kind::name;
+      value->kind = NodeKind::name;
       value->text = name;
     }
     return value;
@@ -322,7 +322,7 @@ class Parser {
 
   // (a) is a; (a, b) and () are lists: nothing here tells a tuple from a list.
   ExpressionPtr parse_bracketed() {
-    ExpressionPtr list = make(Kind::list);
+    ExpressionPtr list = make(NodeKind::list);
     expect_op("(");
     bool tuple = is_op(")");
     while (!is_op(")")) {
@@ -334,12 +334,12 @@ class Parser {
     return tuple ? std::move(list) : std::move(list->operands[0]);
   }
 
-  ExpressionPtr parse_items(Kind kind, std::string_view end) {
+  ExpressionPtr parse_items(NodeKind kind, std::string_view end) {
     ExpressionPtr items = make(kind);
     take();
     while (!take_op(end)) {
       items->operands.push_back(parse_expression());
-      if (kind == Kind::dict) {
+      if (kind == NodeKind::dict) {
         expect_op(":");
         items->operands.push_back(parse_expression());
       }
@@ -351,7 +351,7 @@ class Parser {
   ExpressionPtr parse_postfix(ExpressionPtr value) {
     while (true) {
       if (is_op(".")) {
-        ExpressionPtr attribute = make_link(Kind::attribute);
+        ExpressionPtr attribute = make_link(NodeKind::attribute);
         take();
         attribute->operands.push_back(std::move(value));
         if (is(Token::integer)) fail("an index after a dot is not supported");
@@ -360,7 +360,7 @@ class Parser {
       } else if (is_op("[")) {
         value = parse_subscript(std::move(value));
       } else if (is_op("(")) {
-        ExpressionPtr call = make_link(Kind::call);
+        ExpressionPtr call = make_link(NodeKind::call);
         call->operands.push_back(std::move(value));
         parse_arguments(*call);
         value = std::move(call);
@@ -371,12 +371,12 @@ class Parser {
   }
 
   ExpressionPtr parse_subscript(ExpressionPtr object) {
-    ExpressionPtr item = make_link(Kind::item);
+    ExpressionPtr item = make_link(NodeKind::item);
     expect_op("[");
     item->operands.push_back(std::move(object));
     item->operands.push_back(is_op(":") ? nullptr : parse_expression());
     if (is_op(":")) {
-      item->kind = Kind::slice;
+      item->kind = NodeKind::slice;
       for (int part = 0; part < 2; ++part) {
         const bool given = take_op(":") && !is_op(":") && !is_op("]");
         item->operands.push_back(given ? parse_expression() : nullptr);
@@ -420,7 +420,7 @@ class Parser {
   }
 
   ExpressionPtr parse_filter(ExpressionPtr subject) {
-    ExpressionPtr filter = make_link(Kind::filter);
+    ExpressionPtr filter = make_link(NodeKind::filter);
     filter->text = expect(Token::name, "a filter's name").text;
     filter->operands.push_back(std::move(subject));
     if (is_op("(")) parse_arguments(*filter);
@@ -430,7 +430,7 @@ class Parser {
   ExpressionPtr parse_test(ExpressionPtr subject) {
     take();  // is
     const bool negated = take_name("not");
-    ExpressionPtr test = make_link(Kind::test);
+    ExpressionPtr test = make_link(NodeKind::test);
     test->text = expect(Token::name, "a test's name").text;
     test->operands.push_back(std::move(subject));
     const bool word = is(Token::name) && !is_name("else") && !is_name("or") && !is_name("and") &&
@@ -442,7 +442,7 @@ class Parser {
       test->operands.push_back(parse_postfix(parse_primary()));
     }
     if (!negated) return test;
-    ExpressionPtr negation = make(Kind::unary);
+    ExpressionPtr negation = make(NodeKind::unary);
     negation->text = "not";
     negation->operands.push_back(std::move(test));
     return negation;
@@ -459,7 +459,7 @@ class Parser {
   }
 
   ExpressionPtr parse_right(ExpressionPtr left, const std::string& op, Parse operand) {
-    ExpressionPtr binary = make_link(Kind::binary);
+    ExpressionPtr binary = make_link(NodeKind::binary);
     binary->text = op;
     binary->operands.push_back(std::move(left));
     binary->operands.push_back((this->*operand)());
@@ -511,7 +511,7 @@ class Parser {
     }
   }
 
-  ExpressionPtr make(Kind kind) const {
+  ExpressionPtr make(NodeKind kind) const {
     auto expression = std::make_unique<Expression>();
     expression->kind = kind;
     expression->line = now().line;
@@ -519,7 +519,7 @@ class Parser {
   }
 
   // An expression whose first operand may be a chain of its like.
-  ExpressionPtr make_link(Kind kind) {
+  ExpressionPtr make_link(NodeKind kind) {
     if (++chain_ > kChainMax) fail("an expression with too many operators");
     return make(kind);
   }

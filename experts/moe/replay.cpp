@@ -12,7 +12,7 @@ namespace moe {
 
 namespace {
 
-constexpr std::size_t kNever = std::numeric_limits<std::size_t>::max();
+constexpr std::size_t kNotAgain = std::numeric_limits<std::size_t>::max();
 
 double share(std::size_t hits, const AccessLog& log) {
   return log.needed.empty() ? 1
@@ -104,11 +104,11 @@ double hit_ratio_static(const AccessLog& log, std::size_t slots) {
 }
 
 double hit_ratio_belady(const AccessLog& log, std::size_t slots) {
-  std::vector<std::size_t> next_use(log.needed.size()), upcoming(log.experts, kNever);
+  std::vector<std::size_t> next_use(log.needed.size()), upcoming(log.experts, kNotAgain);
   for (std::size_t at = log.needed.size(); at-- > 0;) {
     next_use[at] = std::exchange(upcoming[log.needed[at]], at);
   }
-  std::vector<std::size_t> next(log.experts, kNever);  // of experts that are held
+  std::vector<std::size_t> next(log.experts, kNotAgain);  // of experts that are held
   return run_cache(
       log, slots, [] {}, [&](std::uint32_t expert) { return -static_cast<double>(next[expert]); },
       [&](std::uint32_t expert, std::size_t at) { next[expert] = next_use[at]; });

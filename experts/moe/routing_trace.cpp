@@ -13,7 +13,7 @@ namespace moe {
 
 namespace {
 
-constexpr std::string_view kMagic = "SKTRACE1";
+constexpr std::string_view kTraceMagic = "SKTRACE1";
 constexpr std::uint32_t kLayersMax = 4096;
 constexpr std::uint32_t kExpertsMax = 65535;
 constexpr std::size_t kPickBytes = 4;
@@ -86,7 +86,7 @@ std::vector<std::byte> RoutingTrace::take() {
 }
 
 void write_trace_header(TraceShape shape, std::ostream& out) {
-  out.write(kMagic.data(), static_cast<std::streamsize>(kMagic.size()));
+  out.write(kTraceMagic.data(), static_cast<std::streamsize>(kTraceMagic.size()));
   out.write(reinterpret_cast<const char*>(&shape.layers), sizeof shape.layers);
   out.write(reinterpret_cast<const char*>(&shape.experts), sizeof shape.experts);
 }
@@ -100,11 +100,11 @@ class TraceReader {
       : bytes_(bytes), name_(name) {}
 
   Trace run() {
-    if (bytes_.size() < kMagic.size() ||
-        std::memcmp(bytes_.data(), kMagic.data(), kMagic.size()) != 0) {
+    if (bytes_.size() < kTraceMagic.size() ||
+        std::memcmp(bytes_.data(), kTraceMagic.data(), kTraceMagic.size()) != 0) {
       refuse("is no routing trace");
     }
-    at_ = kMagic.size();
+    at_ = kTraceMagic.size();
     Trace trace;
     trace.shape.layers = take<std::uint32_t>();
     trace.shape.experts = take<std::uint32_t>();

@@ -9,8 +9,6 @@
 namespace moe {
 namespace {
 
-constexpr std::string_view kSpaceMark = "\xE2\x96\x81";  // U+2581
-
 struct Node {                 // of the list of symbols of a text
   std::size_t begin, length;  // length 0: merged into its left neighbour
   std::int64_t previous, next;

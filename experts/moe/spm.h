@@ -14,6 +14,8 @@
 
 namespace moe {
 
+inline constexpr std::string_view kSpaceMark = "\xE2\x96\x81";  // U+2581, SentencePiece's space
+
 class Spm {
  public:
   /// Throws std::runtime_error for a repeated or empty token.

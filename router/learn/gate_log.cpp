@@ -20,7 +20,7 @@ namespace {
 using Json = nlohmann::ordered_json;
 
 constexpr std::string_view kFormat = "skillyard-gate-1";
-constexpr double kWeightMax = 1e3;  // of a feature of 0..1: beyond it r is 0 or 1 anyway
+constexpr double kGateWeightMax = 1e3;  // of a feature of 0..1: beyond it r is 0 or 1 anyway
 
 double read_number(const Json& arm, const char* key, double min, double max) {
   const auto found = arm.find(key);
@@ -39,7 +39,7 @@ RetrievalArm read_arm(const Json& json) {
     throw std::runtime_error("weight");
   for (std::size_t i = 0; i < arm.weight.size(); ++i) {
     const Json& value = (*weight)[i];
-    if (!value.is_number() || !(std::abs(value.get<double>()) <= kWeightMax))
+    if (!value.is_number() || !(std::abs(value.get<double>()) <= kGateWeightMax))
       throw std::runtime_error("weight");
     arm.weight[i] = value.get<double>();
   }

@@ -9,6 +9,7 @@
 #include "router/competence.h"
 #include "router/guard.h"
 #include "router/learn/outcomes.h"
+#include "router/learn/play.h"
 
 namespace router {
 namespace {
@@ -28,12 +29,6 @@ double sd_of(const std::vector<double>& values, double mean) {
   double squares = 0;
   for (const double value : values) squares += (value - mean) * (value - mean);
   return values.size() < 2 ? 0 : std::sqrt(squares / static_cast<double>(values.size() - 1));
-}
-
-double mean_of(const std::vector<double>& values) {
-  double sum = 0;
-  for (const double value : values) sum += value;
-  return sum / static_cast<double>(values.size());
 }
 
 Pooled pool_of(const Policy& policy) {
@@ -202,7 +197,7 @@ void widen_columns(Policy& policy, const Policy& base) {
 
 /// A probe's number where it is known, on average; `otherwise` when none is.
 template <typename Number>
-float mean_known(const std::vector<ProbeOutcome>& probes, Number number, float otherwise) {
+float mean_reported(const std::vector<ProbeOutcome>& probes, Number number, float otherwise) {
   double sum = 0, count = 0;
   for (const ProbeOutcome& probe : probes) {
     const auto value = static_cast<double>(number(probe));
@@ -318,11 +313,11 @@ Newcomer add_newcomer(const Policy& policy, const std::string& name,
   PolicyExpert expert;
   expert.name = name;
   expert.mean = static_cast<float>(out.mean);
-  expert.cost_usd = mean_known(
+  expert.cost_usd = mean_reported(
       probes, [](const auto& p) { return p.cost_usd; }, -1);
-  expert.latency_ms = mean_known(
+  expert.latency_ms = mean_reported(
       probes, [](const auto& p) { return p.latency_ms; }, -1);
-  expert.tokens_out = mean_known(
+  expert.tokens_out = mean_reported(
       probes, [](const auto& p) { return p.tokens_out; }, expert.tokens_out);
   expert.outcomes = static_cast<std::uint32_t>(probes.size());
   made.experts.push_back(expert);

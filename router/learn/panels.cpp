@@ -11,6 +11,7 @@
 #include "aggregator/ballot.h"
 #include "aggregator/fuse.h"
 #include "router/learn/fit.h"
+#include "router/learn/play.h"
 #include "router/seats.h"
 #include "router/splitmix.h"
 
@@ -19,7 +20,7 @@ namespace {
 
 using aggregator::Mode;
 
-constexpr double kNever = 2;               // a posterior to stop at that is not reached
+constexpr double kNoPosterior = 2;         // a posterior to stop at that is not reached
 constexpr std::size_t kSkillsOfRoute = 5;  // a route lists that many; the learner sees no more
 
 struct Supporter {
@@ -309,19 +310,14 @@ Tried try_panel(const Votes& votes, const Matrix& predicted, const Panels& panel
   return tried;
 }
 
-double mean_of(const std::vector<double>& values) {
-  return std::accumulate(values.begin(), values.end(), 0.0) /
-         std::max<double>(1, static_cast<double>(values.size()));
-}
-
 /// The lowest posterior to stop at that keeps what all the seats together get right.
 float find_decide_at(const std::function<double(std::size_t seats, double decide_at)>& accuracy,
                      const PanelSettings& settings) {
   constexpr double kGrid[] = {0.99, 0.97, 0.95, 0.93, 0.9, 0.87, 0.84, 0.8, 0.75, 0.7, 0.6};
-  double found = kNever;
+  double found = kNoPosterior;
   for (std::size_t seats : {settings.seats, settings.seats_wide}) {
-    const double whole = accuracy(seats, kNever);
-    double lowest = kNever;
+    const double whole = accuracy(seats, kNoPosterior);
+    double lowest = kNoPosterior;
     for (double decide_at : kGrid) {
       if (accuracy(seats, decide_at) < whole - settings.accuracy_given) break;
       lowest = decide_at;
@@ -481,10 +477,10 @@ Panels fit_panels(const Votes& votes, const Matrix& predicted, const Matrix& ski
   std::vector<std::uint32_t> first(rows, 0);
   for (std::size_t r : counted) first[r] = shares[r].front().skill;
   Trials trials;
-  trials.alone = try_all(1, Mode::weighted, kNever);
+  trials.alone = try_all(1, Mode::weighted, kNoPosterior);
   trials.weighted = try_all(settings.seats, Mode::weighted, panels.decide_at);
-  trials.plurality = try_all(settings.seats, Mode::plurality, kNever);
-  if (!votes.number.empty()) trials.fused = try_all(settings.seats, Mode::fused, kNever);
+  trials.plurality = try_all(settings.seats, Mode::plurality, kNoPosterior);
+  if (!votes.number.empty()) trials.fused = try_all(settings.seats, Mode::fused, kNoPosterior);
   panels.mode = find_modes(votes, first, trials, skill_count, settings);
   return panels;
 }

@@ -12,7 +12,7 @@ namespace {
 
 constexpr double kEqual = 1e-12;
 constexpr std::uint64_t kWork = 2'000'000'000;  // of a search: steps times experts times nodes
-constexpr double kNever = std::numeric_limits<double>::infinity();
+constexpr double kUnreached = std::numeric_limits<double>::infinity();
 
 void check(const PlacementProblem& problem) {
   const std::size_t experts = problem.work.size();
@@ -120,7 +120,7 @@ bool place_greedily(const PlacementProblem& problem, const std::vector<std::uint
                     Draft& draft) {
   for (const std::uint32_t e : order) {
     std::size_t best = problem.nodes.size();
-    double least = kNever;
+    double least = kUnreached;
     for (std::size_t n = 0; n < problem.nodes.size(); ++n) {
       if (!draft.has_room(e, n)) continue;
       const double cost = draft.time_with(e, n) + problem.apart * draft.wait(e, n);
@@ -205,7 +205,7 @@ class Search {
 
   bool found() const { return !best_nodes_.empty(); }
 
-  bool ended() const { return lowest_open_ == kNever; }
+  bool ended() const { return lowest_open_ == kUnreached; }
 
   std::uint64_t steps() const { return steps_; }
 
@@ -223,7 +223,7 @@ class Search {
     double peak = std::max(draft_.peak(), mean_);
     double waits = draft_.waits();
     for (std::size_t i = depth; i < order_.size(); ++i) {
-      double least = kNever;
+      double least = kUnreached;
       for (std::size_t n = 0; n < problem_.nodes.size(); ++n)
         least = std::min(least, draft_.wait(order_[i], n));
       waits += least;
@@ -277,7 +277,7 @@ class Search {
   const std::uint64_t steps_max_;
   Draft draft_;
   double mean_ = 0, fastest_ = 0;
-  double best_ = kNever, lowest_open_ = kNever;
+  double best_ = kUnreached, lowest_open_ = kUnreached;
   std::vector<std::uint32_t> best_nodes_;
   std::uint64_t steps_ = 0;
 };

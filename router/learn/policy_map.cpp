@@ -13,7 +13,7 @@ namespace {
 
 constexpr std::uint32_t kDraws = 100;
 
-std::string join(const std::vector<std::string>& names) {
+std::string joined(const std::vector<std::string>& names) {
   std::string out;
   for (const std::string& name : names) out += (out.empty() ? "" : ", ") + name;
   return out;
@@ -23,7 +23,7 @@ std::uint32_t index_of(const PolicyMap& map, const std::string& name, const char
   const auto found = std::find(map.experts.begin(), map.experts.end(), name);
   if (found == map.experts.end())
     throw std::runtime_error(std::string(option) + ": " + name +
-                             " is not among the experts: " + join(map.experts));
+                             " is not among the experts: " + joined(map.experts));
   return static_cast<std::uint32_t>(found - map.experts.begin());
 }
 
@@ -41,7 +41,7 @@ std::vector<std::size_t> choose_columns(const Policy& policy, const PolicyMapOpt
   for (const std::string& name : options.experts) {
     if (std::find(has.begin(), has.end(), name) == has.end())
       throw std::runtime_error("--experts: " + name + " is not in the policy, which has " +
-                               join(has));
+                               joined(has));
   }
   return columns;
 }

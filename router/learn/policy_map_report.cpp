@@ -16,7 +16,7 @@ constexpr double kGainPrinted = 5e-5;  // half of the last digit
 constexpr double kSharePrinted = 0.005;
 
 /// JSON has no infinity: an expert that alone serves a skill.
-Json number(double value) {
+Json finite_or_word(double value) {
   return std::isfinite(value) ? Json(value) : Json("infinite");
 }
 
@@ -72,10 +72,10 @@ std::string to_json(const PolicyMapReport& report) {
     const bool resident = is_resident(solution, e);
     expert["resident"] = resident;
     if (resident) {
-      expert["loss_now"] = number(worth.loss_now[e]);
-      expert["loss_resolved"] = number(worth.loss_resolved[e]);
+      expert["loss_now"] = finite_or_word(worth.loss_now[e]);
+      expert["loss_resolved"] = finite_or_word(worth.loss_resolved[e]);
     } else {
-      expert["entry_gain"] = number(worth.entry_gain[e]);
+      expert["entry_gain"] = finite_or_word(worth.entry_gain[e]);
     }
     expert["resident_in_draws"] = report.stability.resident_share[e];
   }

@@ -17,7 +17,7 @@ namespace {
 constexpr std::size_t kFaultsTold = 20;
 constexpr std::size_t kFailuresPrinted = 50;
 
-using Json = nlohmann::json;
+using UnorderedJson = nlohmann::json;
 
 /// All faults of a file, told at once.
 class Faults {
@@ -38,8 +38,8 @@ class Faults {
   std::size_t count_ = 0;
 };
 
-bool read_names(const Json& value, std::vector<std::string>& into) {
-  const auto add = [&](const Json& name) {
+bool read_names(const UnorderedJson& value, std::vector<std::string>& into) {
+  const auto add = [&](const UnorderedJson& name) {
     if (!name.is_string() || name.get_ref<const std::string&>().empty()) return false;
     into.push_back(name.get<std::string>());
     return true;
@@ -50,7 +50,7 @@ bool read_names(const Json& value, std::vector<std::string>& into) {
 
 /// Empty, or what is wrong with it.
 std::string read_probe(const std::string& line, Probe& probe) {
-  const Json json = Json::parse(line, nullptr, false);
+  const UnorderedJson json = UnorderedJson::parse(line, nullptr, false);
   if (!json.is_object()) return "not a JSON object";
   for (const auto& [key, value] : json.items()) {
     bool good = true;

@@ -15,8 +15,8 @@
 namespace router {
 namespace {
 
-constexpr double kBytesPerToken = 4;
-constexpr int kResamples = 2'000;
+constexpr double kReaderBytesPerToken = 4;
+constexpr int kStrataResamples = 2'000;
 
 /// Orders that differ, as many as asked for or as there are.
 std::vector<aggregator::Synthesis> readings_of(const ReaderItem& item,
@@ -40,7 +40,7 @@ double estimate_cost(const ReaderBenchPlan& plan, const ReaderCandidate& candida
   for (const auto& readings : plan.readings)
     for (const auto& reading : readings)
       for (const experts::Message& message : reading.messages)
-        tokens_in += static_cast<double>(message.text.size()) / kBytesPerToken;
+        tokens_in += static_cast<double>(message.text.size()) / kReaderBytesPerToken;
   const double out = static_cast<double>(plan.calls) * static_cast<double>(tokens_out);
   return (tokens_in * static_cast<double>(candidate.price_in_microusd) +
           out * static_cast<double>(candidate.price_out_microusd)) *
@@ -87,11 +87,11 @@ Interval weigh_strata(const ReaderItems& drawn, const std::vector<double>& value
   };
   Interval interval;
   interval.mean = mean(false, seed);
-  std::vector<double> means(kResamples);
+  std::vector<double> means(kStrataResamples);
   for (double& one : means) one = mean(true, seed);
   std::sort(means.begin(), means.end());
   const auto at = [&](double share) {
-    return means[static_cast<std::size_t>(share * (kResamples - 1))];
+    return means[static_cast<std::size_t>(share * (kStrataResamples - 1))];
   };
   interval.lo = at((1 - level) / 2);
   interval.hi = at((1 + level) / 2);

@@ -135,10 +135,10 @@ void draw_from_files(const ReaderItemOptions& options, Strata& strata, ReaderIte
 
 /// What users said is right, by decision.
 std::unordered_map<std::string, std::string> read_corrections(store::Reader& reader) {
-  constexpr int kPageRows = 1'000;
+  constexpr int kRowsAtOnce = 1'000;
   std::unordered_map<std::string, std::string> said;
   for (std::int64_t place = 0;;) {
-    const store::FeedbackPage page = reader.feedback_after(place, kPageRows);
+    const store::FeedbackPage page = reader.feedback_after(place, kRowsAtOnce);
     for (const store::Feedback& row : page.rows)
       if (!row.correct_answer.empty()) said[row.decision_id] = row.correct_answer;
     if (page.rows.empty()) return said;

@@ -16,7 +16,7 @@ Vector vector_of(const ProbeFeatures& values) {
 }
 
 /// Expected counts of one pass over the rows of an arm.
-struct Counts {
+struct ArmCounts {
   double helped = 0, wrong_alone = 0;   // among relevant
   double spoiled = 0, right_alone = 0;  // among the others
 };
@@ -26,7 +26,7 @@ double ratio(double part, double whole) {
 }
 
 /// The posterior relevance of a row; adds its expected counts.
-double expect(const RetrievalRow& row, const RetrievalArm& arm, Counts& counts) {
+double expect(const RetrievalRow& row, const RetrievalArm& arm, ArmCounts& counts) {
   const double r = relevance(arm, row.probe);
   const double c0 = std::clamp(row.c0, 0.0, 1.0);
   const double right_if = c0 + (1 - c0) * arm.helps;  // relevant
@@ -52,9 +52,9 @@ double expect(const RetrievalRow& row, const RetrievalArm& arm, Counts& counts) 
 /// Newton steps of the penalised logistic likelihood with soft targets.
 Vector fit_weights(const std::vector<Vector>& features, const std::vector<double>& target,
                    const Vector& start, const Vector& prior, double ridge) {
-  constexpr int kSteps = 4;
+  constexpr int kNewtonSteps = 4;
   Vector weight = start;
-  for (int step = 0; step < kSteps; ++step) {
+  for (int step = 0; step < kNewtonSteps; ++step) {
     Eigen::Matrix4d curvature = ridge * Eigen::Matrix4d::Identity();
     Vector slope = -ridge * (weight - prior);
     for (std::size_t i = 0; i < features.size(); ++i) {
@@ -83,7 +83,7 @@ RetrievalArm fit_arm(std::span<const RetrievalRow> rows, int passages, const Ret
   if (shown.empty()) return arm;
   std::vector<double> posterior(shown.size());
   for (int round = 0; round < rules.rounds_max; ++round) {
-    Counts counts;
+    ArmCounts counts;
     for (std::size_t i = 0; i < shown.size(); ++i) posterior[i] = expect(*shown[i], arm, counts);
     RetrievalArm next = arm;
     const double ballast = std::max(rules.prior_rows, 1e-9);

@@ -30,7 +30,7 @@ double z_of(double level) {
   return low;
 }
 
-Interval mean_of(const std::vector<double>& values) {
+Interval interval_of_mean(const std::vector<double>& values) {
   const auto n = static_cast<double>(values.size());
   if (values.empty()) return {};
   double sum = 0, squares = 0;
@@ -185,7 +185,7 @@ void tell_moves(const Tally& tally, Simulation& out) {
 
 void tell_skills(const Tally& tally, Simulation& out) {
   for (const auto& [skill, gains] : tally.skill_gains)
-    out.skills.push_back({skill, gains.size(), mean_of(gains)});
+    out.skills.push_back({skill, gains.size(), interval_of_mean(gains)});
   std::stable_sort(out.skills.begin(), out.skills.end(),
                    [](const auto& a, const auto& b) { return a.gain.mean < b.gain.mean; });
 }
@@ -292,14 +292,14 @@ Simulation simulate(const Setting& before, const Setting& after, const Traffic& 
   tell_experts(before, after, tally, out);
   tell_moves(tally, out);
   if (old_side.learned() && new_side.learned() && out.queries > 0) {
-    out.score_before = mean_of(tally.score_before);
-    out.score_after = mean_of(tally.score_after);
-    out.gain = mean_of(tally.gains);
+    out.score_before = interval_of_mean(tally.score_before);
+    out.score_after = interval_of_mean(tally.score_after);
+    out.gain = interval_of_mean(tally.gains);
     tell_skills(tally, out);
   }
-  out.cost_before = mean_of(tally.cost_before);
-  out.cost_after = mean_of(tally.cost_after);
-  out.cost_change = mean_of(tally.cost_changes);
+  out.cost_before = interval_of_mean(tally.cost_before);
+  out.cost_after = interval_of_mean(tally.cost_after);
+  out.cost_change = interval_of_mean(tally.cost_changes);
   return out;
 }
 

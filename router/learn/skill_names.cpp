@@ -25,7 +25,7 @@ std::string_view unnumbered(std::string_view name) {
   return numbered ? trimmed(name.substr(digits + 1)) : name;
 }
 
-std::string lower(std::string_view text) {
+std::string folded(std::string_view text) {
   std::string out;
   for (const char c : text) {
     const bool blank = c == ' ' || c == '\t' || c == '_';
@@ -113,7 +113,7 @@ std::vector<std::string> read_names(std::string_view reply, const NamingRules& r
     reply.remove_prefix(std::min(end + 1, reply.size()));
     if (const auto colon = part.rfind(':'); colon != part.npos)
       part = trimmed(part.substr(colon + 1));
-    const std::string name = lower(trimmed(unnumbered(part)));
+    const std::string name = folded(trimmed(unnumbered(part)));
     const bool wordy = std::count(name.begin(), name.end(), ' ') > 4;
     const bool fits = !name.empty() && name.size() <= rules.name_bytes_max && !wordy;
     const bool letters = std::any_of(

@@ -14,17 +14,17 @@ namespace {
 
 constexpr std::size_t kRowsKeptMax = 200'000;  // more are sampled by the seed
 
-struct Draft {
+struct RowDraft {
   std::string id, text;
   std::uint64_t id_hash = 0;
   double order = 0;  // of the seeded sample
   Features features;
   std::uint32_t text_bytes = 0;
   std::vector<std::uint32_t> labels;
-  std::vector<Outcome> outcomes;  // expert: index into Names::experts
+  std::vector<Outcome> outcomes;  // expert: index into NameList::experts
 };
 
-struct Names {
+struct NameList {
   std::vector<std::string> list;
   std::unordered_map<std::string, std::uint32_t> index;
 
@@ -36,16 +36,16 @@ struct Names {
 };
 
 /// Keeps the `most` rows that come first in the seeded order.
-void thin(std::vector<Draft>& rows, std::size_t most) {
+void thin(std::vector<RowDraft>& rows, std::size_t most) {
   if (rows.size() <= most) return;
   std::nth_element(rows.begin(), rows.begin() + static_cast<std::ptrdiff_t>(most), rows.end(),
-                   [](const Draft& a, const Draft& b) { return a.order < b.order; });
+                   [](const RowDraft& a, const RowDraft& b) { return a.order < b.order; });
   rows.resize(most);
 }
 
 void read_file(const std::string& path, const TableOptions& options, std::size_t most,
-               Names& experts, Names& skills, std::vector<Draft>& rows, std::size_t& rows_read,
-               std::vector<Fault>& faults, std::size_t& faults_total) {
+               NameList& experts, NameList& skills, std::vector<RowDraft>& rows,
+               std::size_t& rows_read, std::vector<Fault>& faults, std::size_t& faults_total) {
   OutcomeReader reader(path);
   Extractor extractor;
   OutcomeRow row;
@@ -53,7 +53,7 @@ void read_file(const std::string& path, const TableOptions& options, std::size_t
     ++rows_read;
     const bool in_train = split_point(row.id_hash, options.seed) < options.share;
     if (options.part != Part::all && in_train != (options.part == Part::train)) continue;
-    Draft draft;
+    RowDraft draft;
     draft.id = row.id;
     draft.id_hash = row.id_hash;
     draft.order = split_point(row.id_hash, options.seed ^ 0x5eedull);
@@ -73,10 +73,10 @@ void read_file(const std::string& path, const TableOptions& options, std::size_t
 }
 
 /// Which of the file's experts become columns: kNone or the column.
-std::vector<std::int32_t> choose_columns(const TableOptions& options, const Names& names,
-                                         const std::vector<Draft>& rows, Table& table) {
+std::vector<std::int32_t> choose_columns(const TableOptions& options, const NameList& names,
+                                         const std::vector<RowDraft>& rows, Table& table) {
   std::vector<std::size_t> outcomes(names.list.size(), 0);
-  for (const Draft& row : rows) {
+  for (const RowDraft& row : rows) {
     for (const Outcome& outcome : row.outcomes) ++outcomes[outcome.expert];
   }
   std::vector<std::int32_t> column(names.list.size(), -1);
@@ -115,7 +115,7 @@ std::vector<std::int32_t> choose_columns(const TableOptions& options, const Name
   return column;
 }
 
-void fill(const std::vector<std::int32_t>& column, std::vector<Draft>& rows, Table& table) {
+void fill(const std::vector<std::int32_t>& column, std::vector<RowDraft>& rows, Table& table) {
   const auto n = static_cast<Eigen::Index>(rows.size()),
              experts = static_cast<Eigen::Index>(table.experts.size());
   table.score = Matrix::Constant(n, experts, std::numeric_limits<float>::quiet_NaN());
@@ -123,7 +123,7 @@ void fill(const std::vector<std::int32_t>& column, std::vector<Draft>& rows, Tab
   std::vector<double> latency(table.experts.size()), tokens(table.experts.size());
   std::vector<std::size_t> latencies(table.experts.size()), tokened(table.experts.size());
   for (Eigen::Index r = 0; r < n; ++r) {
-    Draft& row = rows[static_cast<std::size_t>(r)];
+    RowDraft& row = rows[static_cast<std::size_t>(r)];
     for (const Outcome& outcome : row.outcomes) {
       const std::int32_t e = column[outcome.expert];
       if (e < 0) continue;
@@ -153,8 +153,8 @@ void fill(const std::vector<std::int32_t>& column, std::vector<Draft>& rows, Tab
 
 Table read_table(const TableOptions& options) {
   const std::size_t most = options.limit ? std::min(options.limit, kRowsKeptMax) : kRowsKeptMax;
-  Names experts, skills;
-  std::vector<Draft> rows;
+  NameList experts, skills;
+  std::vector<RowDraft> rows;
   std::vector<Fault> faults;
   std::size_t faults_total = 0;
   Table table;
@@ -167,7 +167,7 @@ Table read_table(const TableOptions& options) {
   }
   thin(rows, most);
   std::sort(rows.begin(), rows.end(),
-            [](const Draft& a, const Draft& b) { return a.id_hash < b.id_hash; });
+            [](const RowDraft& a, const RowDraft& b) { return a.id_hash < b.id_hash; });
   for (std::size_t r = 1; r < rows.size(); ++r) {
     if (rows[r].id_hash == rows[r - 1].id_hash) {
       throw std::runtime_error("the id \"" + rows[r].id + "\" is in two of the outcome files");

@@ -122,10 +122,10 @@ Matrix fill_columns(const Matrix& left, const Matrix& right, const Policy& polic
 
 void put_skills(const SkillHead& head, const OutcomeHead& outcomes, const Profile& profile,
                 const Eigen::RowVectorXf& mean, Policy& policy) {
-  constexpr float kNever = -60;  // `general` is for declared skills, which have evidence for it
+  constexpr float kNotInText = -60;  // `general` is for declared skills, which have evidence for it
   policy.skill_sharpness = head.sharpness;
   policy.skill_bias = head.bias;
-  policy.skill_bias.push_back(kNever);
+  policy.skill_bias.push_back(kNotInText);
   Matrix rate(profile.rate.rows() + 1, profile.rate.cols()),
       support = rate, gain = Matrix::Zero(rate.rows(), rate.cols());
   rate << profile.rate, mean;

@@ -16,7 +16,7 @@ namespace experts {
 namespace {
 
 constexpr std::int64_t kMs = 1000;
-using Kind = Action::Kind;
+using Step = Action::Kind;
 
 struct Machine {
   struct Ending {
@@ -50,7 +50,7 @@ struct Machine {
   std::vector<int> fails;  // loads of it that fail from now on
   std::map<std::uint64_t, Ending> requests;
   std::priority_queue<Event, std::vector<Event>, std::greater<>> events;
-  std::vector<std::tuple<std::int64_t, Kind, int, std::uint64_t>> log;
+  std::vector<std::tuple<std::int64_t, Step, int, std::uint64_t>> log;
   std::uint64_t order = 0;
   std::int64_t now = 0, bytes = 0, service = 200 * kMs;
   int count = 0, loads = 0;
@@ -73,7 +73,7 @@ struct Machine {
     for (const Action& action : actions) {
       log.emplace_back(now, action.kind, action.expert, action.request);
       const auto e = static_cast<std::size_t>(action.expert);
-      if (action.kind == Kind::load) {
+      if (action.kind == Step::load) {
         ASSERT_FALSE(in_memory[e]);
         in_memory[e] = true;
         bytes += specs[e].bytes;
@@ -82,7 +82,7 @@ struct Machine {
         ASSERT_TRUE(options.bytes_max == 0 || bytes <= options.bytes_max);
         ASSERT_TRUE(options.experts_max == 0 || count <= options.experts_max);
         at(now + specs[e].load_us, Event::loaded, e);
-      } else if (action.kind == Kind::unload) {
+      } else if (action.kind == Step::unload) {
         ASSERT_TRUE(in_memory[e]);
         ASSERT_EQ(inflight[e], 0);
         ASSERT_GE(now - loaded_at[e], options.min_resident_ms * kMs);
@@ -93,7 +93,7 @@ struct Machine {
         ASSERT_EQ(ending.ended, -1) << "answered twice";
         ending.ended = now;
         ending.why = action.why;
-        if (action.kind == Kind::refuse) continue;
+        if (action.kind == Step::refuse) continue;
         ASSERT_TRUE(serving[e]);
         ASSERT_LE(++inflight[e], specs[e].concurrency_max);
         at(now + service, Event::finish, action.request);
@@ -145,7 +145,7 @@ struct Machine {
 
   /// Lets time pass to `until`, ticking when the scheduler wants it.
   void pass(std::int64_t until) {
-    while (now < until && !testing::Test::HasFatalFailure()) {
+    while (now < until && !::testing::Test::HasFatalFailure()) {
       const std::int64_t wake = residency.wake_us(now);
       const std::int64_t next = events.empty() ? until : std::min(until, events.top().at);
       now = std::min(next, std::max(wake, now));
@@ -203,7 +203,7 @@ Machine run_random(std::uint64_t seed) {
   for (std::size_t i = 0; i < specs.size(); ++i) weights.push_back(1 / std::pow(i + 1.0, skew));
   std::discrete_distribution<int> pick(weights.begin(), weights.end());
   const int gap_ms = draw(1, 200);
-  for (int i = 0; i < 600 && !testing::Test::HasFatalFailure(); ++i) {
+  for (int i = 0; i < 600 && !::testing::Test::HasFatalFailure(); ++i) {
     const bool burst = draw(0, 9) < 7 && i % 50 < 25;
     machine.pass(machine.now + (burst ? 0 : draw(0, 2 * gap_ms) * kMs));
     const int seats = draw(0, 4) == 0 ? draw(2, 4) : 1;
@@ -291,7 +291,7 @@ TEST(Residency, RefusesAtOnceWhatCannotBeInTime) {
     Actions out;
     full.residency.arrive(0, {.expert = e}, out);
     for (const Action& action : out) {
-      if (action.kind != Kind::refuse) continue;
+      if (action.kind != Step::refuse) continue;
       ++refused;
       EXPECT_EQ(action.why, Refusal::too_late);
       EXPECT_GT(action.retry_after_us, 9'000 * kMs);
@@ -311,7 +311,7 @@ TEST(Residency, LoadsWhatFinishesAPanel) {
   machine.arrive({.expert = 2, .panel = 7});
   machine.pass(1500 * kMs);
   const auto second = std::find_if(machine.log.begin(), machine.log.end(), [](const auto& entry) {
-    return std::get<1>(entry) == Kind::load && std::get<2>(entry) != 0;
+    return std::get<1>(entry) == Step::load && std::get<2>(entry) != 0;
   });
   ASSERT_NE(second, machine.log.end());
   EXPECT_EQ(std::get<2>(*second), 2);

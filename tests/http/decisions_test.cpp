@@ -39,7 +39,7 @@ struct Log {
   Rig rig;
 
   explicit Log(const std::string& name)
-      : folder(std::filesystem::path(testing::TempDir()) / ("skillyard_http_" + name)),
+      : folder(std::filesystem::path(::testing::TempDir()) / ("skillyard_http_" + name)),
         journal(options_in(folder), [](std::string_view) {}),
         records(options_in(folder).path, journal),
         rig(quick_options(), doors(&records)) {}

@@ -9,7 +9,7 @@ namespace http {
 
 namespace {
 
-Read read(const std::string& body, const Options& options = {}) {
+Read read_embeddings(const std::string& body, const Options& options = {}) {
   return read_request(body, options, &ChatReader::read_embeddings);
 }
 
@@ -44,7 +44,7 @@ Doors doors_of(router::Query& asked) {
 }  // namespace
 
 TEST(Embeddings, read_what_the_contract_has) {
-  const auto [query, problem] = read(
+  const auto [query, problem] = read_embeddings(
       R"({"model":"vec","input":["first","second"],"encoding_format":"base64","dimensions":64,)"
       R"("user":"ann","x_vendor":1})");
   ASSERT_FALSE(problem) << problem->message;
@@ -61,10 +61,11 @@ TEST(Embeddings, read_what_the_contract_has) {
 
 TEST(Embeddings, take_token_ids_where_the_expert_is_named) {
   for (const char* input : {"[1,2,3]", "[[1,2],[3]]"}) {
-    const auto named = read(std::string(R"({"model":"vec","input":)") + input + "}");
+    const auto named = read_embeddings(std::string(R"({"model":"vec","input":)") + input + "}");
     EXPECT_FALSE(named.problem) << named.problem->message;
     EXPECT_EQ(named.query.needs.tokens_in_estimate, 3);
-    const auto pooled = read(std::string(R"({"model":"skillyard/auto","input":)") + input + "}");
+    const auto pooled =
+        read_embeddings(std::string(R"({"model":"skillyard/auto","input":)") + input + "}");
     ASSERT_TRUE(pooled.problem);
     EXPECT_EQ(pooled.problem->param, "input");
     EXPECT_EQ(pooled.problem->fault, Fault::unsupported);
@@ -108,7 +109,7 @@ TEST(Embeddings, refuse_what_it_has_not) {
            Row{vec + R"("input":"a","x":1,"x":2)", "x"},
            Row{vec + R"("input":"a","skillyard":{})", "skillyard"},
        }) {
-    const auto result = read("{" + row.members + "}");
+    const auto result = read_embeddings("{" + row.members + "}");
     ASSERT_TRUE(result.problem) << row.members;
     EXPECT_EQ(result.problem->param, row.param) << row.members;
     EXPECT_EQ(status_of(result.problem->fault), 400) << row.members;
@@ -116,8 +117,8 @@ TEST(Embeddings, refuse_what_it_has_not) {
   }
   Options strict;
   strict.strict = true;
-  EXPECT_TRUE(read(R"({"model":"vec","input":"a","x":1})", strict).problem);
-  EXPECT_FALSE(read(R"({"model":"vec","input":["a"],"user":null})", strict).problem);
+  EXPECT_TRUE(read_embeddings(R"({"model":"vec","input":"a","x":1})", strict).problem);
+  EXPECT_FALSE(read_embeddings(R"({"model":"vec","input":["a"],"user":null})", strict).problem);
 }
 
 TEST(Embeddings, reach_the_expert_or_the_encoder_of_the_pool) {

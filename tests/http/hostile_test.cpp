@@ -40,7 +40,7 @@ std::string with_model(std::string_view model) {
   return chat(body);
 }
 
-std::string repeated(std::string_view text, int times) {
+std::string run_of(std::string_view text, int times) {
   std::string all;
   for (int i = 0; i < times; ++i) all.append(text);
   return all;
@@ -82,7 +82,7 @@ std::vector<Case> http_cases() {
       {"endless target", "GET /" + std::string(30'000, 'a'), 431, "header_too_large"},
       {"large field", get + "Host: x\r\nA: " + std::string(20'000, 'a') + "\r\n\r\n", 431,
        "header_too_large"},
-      {"many fields", get + "Host: x\r\n" + repeated("A: b\r\n", 101) + "\r\n", 431,
+      {"many fields", get + "Host: x\r\n" + run_of("A: b\r\n", 101) + "\r\n", 431,
        "header_too_large"},
       {"length twice", head(json + length + length, ping), 400, "bad_http"},
       {"two lengths", head(json + length + "Content-Length: 5\r\n", ping), 400, "bad_http"},
@@ -125,9 +125,8 @@ std::vector<Case> http_cases() {
        "bad_http"},
       {"length in a trailer", head(json + chunked, "2\r\n{}\r\n0\r\nContent-Length: 3\r\n\r\n"),
        400, "bad_http"},
-      {"many trailers",
-       head(json + chunked, "2\r\n{}\r\n0\r\n" + repeated("A: b\r\n", 101) + "\r\n"), 431,
-       "header_too_large"},
+      {"many trailers", head(json + chunked, "2\r\n{}\r\n0\r\n" + run_of("A: b\r\n", 101) + "\r\n"),
+       431, "header_too_large"},
       {"odd expectation", head(json + length + "Expect: tea\r\n", ping), 417, "expectation_failed"},
       {"half a header", "GET /health/live HTTP/1.1\r\nHost:", 400, "incomplete_request", true},
       {"half a body", head(json + "Content-Length: 100\r\n", "{\"mo"), 400, "incomplete_request",
@@ -246,7 +245,7 @@ std::vector<Case> field_cases() {
       bad(R"("tools":{})"),
       bad(R"("tools":[{"type":"function"}])"),
       bad(R"("tools":[{"type":"function","function":{"name":"a b"}}])"),
-      bad(R"("tools":[)" + repeated(R"({"type":"function","function":{"name":"f"}},)", 128) +
+      bad(R"("tools":[)" + run_of(R"({"type":"function","function":{"name":"f"}},)", 128) +
           R"({"type":"function","function":{"name":"f"}}])"),
       bad(R"("tool_choice":3)"),
       bad(R"("response_format":"json")"),

@@ -234,9 +234,9 @@ TEST(TextModelJson, RepliesAreJsonOfTheShape) {
     request.sampling.seed = seed;
     const Text text = start(model, request).wait();
     ASSERT_EQ(text.ending.finish, Finish::stop) << text.text << text.ending.error;
-    const auto json = nlohmann::json::parse(text.text);
-    EXPECT_TRUE(json["n"].is_number_integer() && json["ok"].is_boolean()) << text.text;
-    EXPECT_EQ(json.size(), 2U);
+    const auto said = nlohmann::json::parse(text.text);
+    EXPECT_TRUE(said["n"].is_number_integer() && said["ok"].is_boolean()) << text.text;
+    EXPECT_EQ(said.size(), 2U);
   }
 }
 

@@ -81,9 +81,9 @@ std::string pieces_of(const std::string& rule, const std::string& text) {
   return pieces;
 }
 
-class Reference : public testing::TestWithParam<const char*> {};
+class ReferenceIds : public ::testing::TestWithParam<const char*> {};
 
-TEST_P(Reference, IdsEqualLlamaCppsAndBytesComeBack) {
+TEST_P(ReferenceIds, IdsEqualLlamaCppsAndBytesComeBack) {
   const char* root = std::getenv("SKILLYARD_DATA");
   if (root == nullptr) GTEST_SKIP() << "SKILLYARD_DATA is not set";
   const std::filesystem::path folder = std::filesystem::path(root) / "tokenizers";
@@ -100,8 +100,8 @@ TEST_P(Reference, IdsEqualLlamaCppsAndBytesComeBack) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Tokenizer, Reference,
-                         testing::Values("gpt-2", "mpt", "qwen2", "deepseek-llm", "phi-3"),
+INSTANTIATE_TEST_SUITE_P(Tokenizer, ReferenceIds,
+                         ::testing::Values("gpt-2", "mpt", "qwen2", "deepseek-llm", "phi-3"),
                          [](const auto& suite) {
                            std::string name = suite.param;
                            std::replace(name.begin(), name.end(), '-', '_');
@@ -112,7 +112,7 @@ TEST(TokenizeTool, WritesTheIdsOfEveryCase) {
   const char* root = std::getenv("SKILLYARD_DATA");
   if (root == nullptr) GTEST_SKIP() << "SKILLYARD_DATA is not set";
   const std::filesystem::path folder = std::filesystem::path(root) / "tokenizers";
-  const auto out = std::filesystem::path(testing::TempDir()) / "skillyard_ids.json";
+  const auto out = std::filesystem::path(::testing::TempDir()) / "skillyard_ids.json";
   const auto report =
       tools::tokenize_cases(folder / "phi-3.gguf", folder / "phi-3.cases.json", out);
   EXPECT_EQ(report.compared, report.cases);

@@ -16,8 +16,8 @@ namespace {
 
 namespace fs = std::filesystem;
 
-struct GateLog : testing::Test {
-  fs::path folder = fs::path(testing::TempDir()) / ("gate_log_" + std::to_string(::getpid()));
+struct GateLog : ::testing::Test {
+  fs::path folder = fs::path(::testing::TempDir()) / ("gate_log_" + std::to_string(::getpid()));
   GateLearnOptions options;
 
   GateLog() {

@@ -175,7 +175,7 @@ TEST(Retrieval, ARequestReachesWhatItsPoolMay) {
 }
 
 /// A folder of its own with, once filled, a knowledge file.
-class LookupTest : public testing::Test {
+class LookupTest : public ::testing::Test {
  protected:
   LookupTest() {
     std::string pattern = (fs::temp_directory_path() / "lookup_test_XXXXXX").string();

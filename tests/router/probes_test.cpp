@@ -11,7 +11,7 @@
 namespace router {
 namespace {
 
-std::string message_of(const std::function<void()>& work) {
+std::string error_of(const std::function<void()>& work) {
   try {
     work();
   } catch (const std::runtime_error& error) {
@@ -26,7 +26,7 @@ std::vector<Probe> read(const std::string& text) {
 }
 
 TEST(Probes, EveryFaultOfAFileAtOnce) {
-  const std::string message = message_of([] {
+  const std::string message = error_of([] {
     read(
         "# a comment\n"
         "{\"query\": \"x\"}\n"
@@ -84,18 +84,18 @@ TEST_F(Routed, PassesWhatIsRightAndNamesWhatIsNot) {
 }
 
 TEST_F(Routed, WhatCanNeverPassIsAnError) {
-  EXPECT_NE(message_of([&] {
+  EXPECT_NE(error_of([&] {
               run("{\"query\": \"q\", \"skill\": \"art\"}\n");
             }).find("probes:1: the policy has no skill `art`"),
             std::string::npos);
-  EXPECT_NE(message_of([&] {
+  EXPECT_NE(error_of([&] {
               run("\n{\"query\": \"q\", \"expert\": \"bob\"}\n");
             }).find("probes:2: `bob` is not among the experts"),
             std::string::npos);
-  EXPECT_NE(message_of([&] { run(""); }).find("no probe"), std::string::npos);
+  EXPECT_NE(error_of([&] { run(""); }).find("no probe"), std::string::npos);
   ProbeOptions tagged;
   tagged.tag_pass_min["x"] = 1;
-  EXPECT_NE(message_of([&] {
+  EXPECT_NE(error_of([&] {
               run("{\"query\": \"q\", \"expert\": \"gauss\"}\n", tagged);
             }).find("--pass-tag"),
             std::string::npos);

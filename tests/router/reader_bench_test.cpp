@@ -14,7 +14,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-class ReaderBench : public testing::Test {
+class ReaderBench : public ::testing::Test {
  protected:
   ReaderBench() {
     std::string pattern = (fs::temp_directory_path() / "reader_bench_XXXXXX").string();

@@ -17,7 +17,7 @@ using store_test::decision;
 using store_test::id_of;
 using store_test::Scratch;
 
-store::Options options_at(const std::string& path) {
+store::Options plain_options(const std::string& path) {
   store::Options options;
   options.path = path;
   options.keep_text = true;
@@ -31,7 +31,7 @@ std::chrono::steady_clock::time_point soon() {
 
 TEST(Journal, WhatIsPutIsReadBackEqual) {
   const Scratch scratch;
-  Journal journal(options_at(scratch.file()), {});
+  Journal journal(plain_options(scratch.file()), {});
   Reader reader(scratch.file());
   for (std::uint64_t i = 0; i < 50; ++i) EXPECT_EQ(journal.put(decision(i)), i + 1);
   ASSERT_TRUE(journal.flush(soon()));
@@ -47,7 +47,7 @@ TEST(Journal, WhatIsPutIsReadBackEqual) {
 
 TEST(Journal, WithoutKeepTextNoWordReachesTheDisk) {
   const Scratch scratch;
-  store::Options options = options_at(scratch.file());
+  store::Options options = plain_options(scratch.file());
   options.keep_text = false;
   Journal journal(options, {});
   journal.put(decision(1));
@@ -59,7 +59,7 @@ TEST(Journal, WithoutKeepTextNoWordReachesTheDisk) {
 
 TEST(Journal, RefusedRowsAreCountedAndTheirNeighboursStored) {
   const Scratch scratch;
-  Journal journal(options_at(scratch.file()), {});
+  Journal journal(plain_options(scratch.file()), {});
   journal.put(decision(1));
   store::Decision twin = decision(2);
   twin.id = id_of(1);
@@ -86,7 +86,7 @@ TEST(Journal, RefusedRowsAreCountedAndTheirNeighboursStored) {
 
 TEST(Journal, MalformedIdsAreDropped) {
   const Scratch scratch;
-  Journal journal(options_at(scratch.file()), {});
+  Journal journal(plain_options(scratch.file()), {});
   store::Decision row = decision(1);
   row.id.clear();
   EXPECT_EQ(journal.put(std::move(row)), 0u);
@@ -99,7 +99,7 @@ TEST(Journal, MalformedIdsAreDropped) {
 
 TEST(Journal, LongPartsAreClipped) {
   const Scratch scratch;
-  store::Options options = options_at(scratch.file());
+  store::Options options = plain_options(scratch.file());
   options.text_bytes_max = 10;
   options.route_bytes_max = 10;
   options.calls_max = 1;
@@ -127,7 +127,7 @@ TEST(Journal, LongPartsAreClipped) {
 
 TEST(Journal, StopCommitsWhatWaitsAndDropsWhatComesLater) {
   const Scratch scratch;
-  store::Options options = options_at(scratch.file());
+  store::Options options = plain_options(scratch.file());
   options.group_wait_ms = 60'000;  // nothing is written before stop()
   Journal journal(options, {});
   for (std::uint64_t i = 0; i < 10; ++i) journal.put(decision(i));
@@ -140,7 +140,7 @@ TEST(Journal, StopCommitsWhatWaitsAndDropsWhatComesLater) {
 
 TEST(Journal, RetentionRunsBetweenBatches) {
   const Scratch scratch;
-  store::Options options = options_at(scratch.file());
+  store::Options options = plain_options(scratch.file());
   options.retention.rows_max = 20;
   options.retention.every_ms = 1;
   Journal journal(options, {});
@@ -160,7 +160,7 @@ TEST(Journal, RetentionRunsBetweenBatches) {
 // never sees a row that committed() does not vouch for soon after. Run under ThreadSanitizer.
 TEST(Journal, ManyWritersAndReaders) {
   const Scratch scratch;
-  store::Options options = options_at(scratch.file());
+  store::Options options = plain_options(scratch.file());
   options.group_rows = 64;
   options.group_wait_ms = 2;
   Journal journal(options, {});

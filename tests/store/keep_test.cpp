@@ -25,7 +25,7 @@ constexpr Retention kNothing = {.age_s_max = 0,
                                 .step_rows = 100};
 
 /// 1,000 decisions, one a second, each with a text and a word of feedback.
-class Keep : public testing::Test {
+class Keep : public ::testing::Test {
  protected:
   Keep() : writer_(options()) {
     store::Batch batch;

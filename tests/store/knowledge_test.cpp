@@ -31,7 +31,7 @@ std::int64_t stopped_clock() {
   return store_test::kStartUs;
 }
 
-store::KnowledgeOptions options_at(const std::string& path) {
+store::KnowledgeOptions knowledge_at(const std::string& path) {
   store::KnowledgeOptions options;
   options.path = path;
   options.chunks = {.bytes_max = 200, .overlap_bytes = 40};
@@ -42,7 +42,7 @@ store::KnowledgeOptions options_at(const std::string& path) {
 struct House {
   Scratch scratch;
   std::string path = scratch.file("knowledge.sqlite");
-  Knowledge knowledge{options_at(path), stopped_clock};
+  Knowledge knowledge{knowledge_at(path), stopped_clock};
   KnowledgeReader reader{path};
 
   Filed file(const Document& document, const std::string& collection = "docs") {
@@ -224,7 +224,7 @@ TEST(Knowledge, OtherRulesCutAnew) {
   House house;
   const Document document{.source = "a", .text = long_text("otters", 20)};
   house.file(document);
-  store::KnowledgeOptions wide = options_at(house.path);
+  store::KnowledgeOptions wide = knowledge_at(house.path);
   wide.chunks = {.bytes_max = 2'000, .overlap_bytes = 0};
   std::int64_t passages = 0;
   EXPECT_EQ(Knowledge(wide, stopped_clock).file("docs", {&document, 1}, passages)[0],
@@ -235,7 +235,7 @@ TEST(Knowledge, OtherRulesCutAnew) {
 
 TEST(Knowledge, BadDocumentsAreValues) {
   House house;
-  store::KnowledgeOptions options = options_at(house.path);
+  store::KnowledgeOptions options = knowledge_at(house.path);
   options.document_bytes_max = 100;
   Knowledge small(options, stopped_clock);
   const std::vector<Document> batch = {{.source = "nul", .text = std::string("a\0b", 3)},
@@ -311,7 +311,7 @@ TEST(Knowledge, FileOfAnotherKindIsRefused) {
     options.path = scratch.file();
     const store::Journal journal(options, {});
   }
-  EXPECT_THROW(Knowledge(options_at(scratch.file()), stopped_clock), std::runtime_error);
+  EXPECT_THROW(Knowledge(knowledge_at(scratch.file()), stopped_clock), std::runtime_error);
   EXPECT_THROW(KnowledgeReader(scratch.file()), std::runtime_error);
   EXPECT_THROW(KnowledgeReader(scratch.file("nowhere")), std::runtime_error);
 }
@@ -348,7 +348,7 @@ TEST(KnowledgeImport, TakesAFolderAndNamesWhatItLeavesOut) {
   fs::create_directory_symlink(house.scratch.file("in"), house.scratch.file("in/loop"));
   fs::create_symlink(house.scratch.file("nowhere"), house.scratch.file("in/dangling"));
   ASSERT_EQ(mkfifo(house.scratch.file("in/pipe").c_str(), 0600), 0);
-  store::KnowledgeOptions options = options_at(house.path);
+  store::KnowledgeOptions options = knowledge_at(house.path);
   options.document_bytes_max = 65'536;
   options.batch_documents = 3;
   Knowledge knowledge(options, stopped_clock);
@@ -391,7 +391,7 @@ TEST(KnowledgeImport, VanishedFilesAreToldAndTheRestGoesOn) {
   for (const char* name : {"1", "2", "3"}) {
     std::ofstream(house.scratch.file("in/") + name) << "text " << name;
   }
-  store::KnowledgeOptions options = options_at(house.path);
+  store::KnowledgeOptions options = knowledge_at(house.path);
   options.batch_documents = 1;
   Knowledge knowledge(options, stopped_clock);
   std::vector<std::string> lines;
@@ -426,7 +426,7 @@ TEST(Knowledge, KilledImportLeavesTheOldOrTheNewState) {
     ASSERT_GE(child, 0);
     if (child == 0) {
       close(channel[0]);
-      store::KnowledgeOptions options = options_at(path);
+      store::KnowledgeOptions options = knowledge_at(path);
       options.wal_bytes = 128 << 10;  // checkpoints among the commits
       Knowledge knowledge(options, stopped_clock);
       std::int64_t passages = 0;

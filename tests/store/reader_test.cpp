@@ -17,7 +17,7 @@ using store_test::decision;
 using store_test::id_of;
 using store_test::Scratch;
 
-class ReaderTest : public testing::Test {
+class ReaderTest : public ::testing::Test {
  protected:
   ReaderTest() : writer_(options()) {
     store::Batch batch;

@@ -17,7 +17,7 @@ using store::Db;
 using store_test::decision;
 using store_test::Scratch;
 
-store::Options options_at(const std::string& path) {
+store::Options schema_options(const std::string& path) {
   store::Options options;
   options.path = path;
   return options;
@@ -38,7 +38,7 @@ bool contains(const std::string& text, std::string_view part) {
 
 TEST(Schema, FreshFileHasTheSettingsThatDurabilityNeeds) {
   const Scratch scratch;
-  store::Writer writer(options_at(scratch.file()));
+  store::Writer writer(schema_options(scratch.file()));
   Db& db = writer.db();
   EXPECT_EQ(db.prepare("PRAGMA synchronous").step(), true);
   EXPECT_EQ(db.integer("PRAGMA synchronous"), 2) << "FULL";
@@ -56,7 +56,7 @@ TEST(Schema, FreshFileHasTheSettingsThatDurabilityNeeds) {
 TEST(Schema, OlderFileIsBroughtUpToDateAndKeepsItsRows) {
   const Scratch scratch;
   {
-    store::Writer writer(options_at(scratch.file()));
+    store::Writer writer(schema_options(scratch.file()));
     store::Batch batch;
     batch.decisions.push_back(decision(1));
     EXPECT_EQ(writer.commit(batch), 1u);
@@ -74,7 +74,7 @@ TEST(Schema, OlderFileIsBroughtUpToDateAndKeepsItsRows) {
 
 TEST(Schema, FailedMigrationLeavesNothingBehind) {
   const Scratch scratch;
-  { const store::Writer writer(options_at(scratch.file())); }
+  { const store::Writer writer(schema_options(scratch.file())); }
   std::vector<std::string_view> steps(store::migrations().begin(), store::migrations().end());
   steps.push_back("CREATE TABLE half(x); SELECT * FROM nowhere");
   Db db(scratch.file(), Access::read_write, 0);
@@ -85,11 +85,11 @@ TEST(Schema, FailedMigrationLeavesNothingBehind) {
 
 TEST(Schema, NewerFileIsRefusedWithASentence) {
   const Scratch scratch;
-  { const store::Writer writer(options_at(scratch.file())); }
+  { const store::Writer writer(schema_options(scratch.file())); }
   Db(scratch.file(), Access::read_write, 0).exec("PRAGMA user_version = 99");
   for (const bool writing : {true, false}) {
     const std::string sentence = sentence_of([&] {
-      writing ? void(store::Writer(options_at(scratch.file())))
+      writing ? void(store::Writer(schema_options(scratch.file())))
               : void(store::Reader(scratch.file()));
     });
     EXPECT_TRUE(contains(sentence, scratch.file())) << sentence;
@@ -102,7 +102,7 @@ TEST(Schema, AnotherProgramsFileIsRefusedAndNotTouched) {
   const Scratch scratch;
   Db(scratch.file(), Access::read_write, 0).exec("CREATE TABLE theirs(x)");
   const std::string sentence =
-      sentence_of([&] { const store::Journal journal(options_at(scratch.file()), {}); });
+      sentence_of([&] { const store::Journal journal(schema_options(scratch.file()), {}); });
   EXPECT_TRUE(contains(sentence, "another program")) << sentence;
   Db db(scratch.file(), Access::read_only, 0);
   EXPECT_EQ(db.integer("SELECT count(*) FROM sqlite_schema"), 1);
@@ -113,7 +113,7 @@ TEST(Schema, DamagedFileIsRefusedWithASentence) {
   const Scratch scratch;
   std::ofstream(scratch.file()) << std::string(20'000, 'z');
   const std::string sentence =
-      sentence_of([&] { const store::Journal journal(options_at(scratch.file()), {}); });
+      sentence_of([&] { const store::Journal journal(schema_options(scratch.file()), {}); });
   EXPECT_TRUE(contains(sentence, scratch.file())) << sentence;
   EXPECT_TRUE(contains(sentence, "not a database")) << sentence;
   EXPECT_TRUE(contains(sentence, "move the file")) << sentence;
@@ -122,7 +122,8 @@ TEST(Schema, DamagedFileIsRefusedWithASentence) {
 TEST(Schema, MissingDirectoryAndMissingFileAreSaid) {
   const Scratch scratch;
   const std::string path = scratch.file("no/such.db");
-  EXPECT_TRUE(contains(sentence_of([&] { const store::Journal j(options_at(path), {}); }), path));
+  EXPECT_TRUE(
+      contains(sentence_of([&] { const store::Journal j(schema_options(path), {}); }), path));
   EXPECT_TRUE(contains(sentence_of([&] { const store::Reader r(path); }), path));
 }
 

@@ -24,7 +24,7 @@ using store_test::Scratch;
 
 constexpr std::string_view kEncoder = "tiny-encoder";
 
-store::KnowledgeOptions options_at(const std::string& path) {
+store::KnowledgeOptions vectors_at(const std::string& path) {
   store::KnowledgeOptions options;
   options.path = path;
   return options;
@@ -35,11 +35,11 @@ std::string quantised(const std::vector<float>& values) {
 }
 
 /// A file with documents of one passage each, named by their first word.
-struct House {
+struct VectorHouse {
   Scratch scratch;
   std::string path = scratch.file("knowledge.sqlite");
-  store::Knowledge knowledge{options_at(path), [] { return store_test::kStartUs; }};
-  KnowledgeVectors vectors{options_at(path)};
+  store::Knowledge knowledge{vectors_at(path), [] { return store_test::kStartUs; }};
+  KnowledgeVectors vectors{vectors_at(path)};
   KnowledgeReader reader{path};
 
   void add(const std::vector<std::string>& texts, const std::string& collection = "docs") {
@@ -127,7 +127,7 @@ TEST(Quantise, KeepsDirectionsAndRefusesWhatHasNone) {
 }
 
 TEST(VectorIndex, FindsWhatComparingWithEachFinds) {
-  House house;
+  VectorHouse house;
   std::vector<std::string> texts;
   for (int i = 0; i < 700; ++i) texts.push_back("d" + std::to_string(i) + " text");
   house.add(texts);
@@ -175,7 +175,7 @@ TEST(VectorIndex, FindsWhatComparingWithEachFinds) {
 }
 
 TEST(VectorIndex, FollowsWhatIsWrittenAndWhatGoes) {
-  House house;
+  VectorHouse house;
   house.add({"boat on the sea", "house on land"});
   EXPECT_EQ(house.fill(east_or_north), 2);
   const auto first = house.index();
@@ -202,7 +202,7 @@ TEST(VectorIndex, FollowsWhatIsWrittenAndWhatGoes) {
 }
 
 TEST(KnowledgeVectors, GoOnWhereTheyWere) {
-  House house;
+  VectorHouse house;
   house.add({"one a", "two b", "three c"});
   house.add({"four d"}, "more");
   auto batch = house.bare(2);
@@ -210,7 +210,7 @@ TEST(KnowledgeVectors, GoOnWhereTheyWere) {
   const auto id = batch[0].id;
   house.vectors.put(kEncoder, 2, std::vector<store::PassageVector>{{id, quantised({1, 0})}});
   // Killed here: one of two is written. Another process goes on.
-  KnowledgeVectors again(options_at(house.path));
+  KnowledgeVectors again(vectors_at(house.path));
   std::vector<std::string> refused;
   std::vector<std::int64_t> seen;
   for (auto left = again.next(kEncoder, 1, refused); !left.empty();
@@ -232,7 +232,7 @@ TEST(KnowledgeVectors, GoOnWhereTheyWere) {
 }
 
 TEST(KnowledgeVectors, PassOverWhatIsGoneAndComeBackToWhatWasLeft) {
-  House house;
+  VectorHouse house;
   house.add({"one a", "two b"});
   const auto batch = house.bare();
   house.knowledge.remove("docs", "one");
@@ -245,7 +245,7 @@ TEST(KnowledgeVectors, PassOverWhatIsGoneAndComeBackToWhatWasLeft) {
 }
 
 TEST(KnowledgeVectors, AreOfOneEncoderUntilTheyAreForgotten) {
-  House house;
+  VectorHouse house;
   house.add({"boat on the sea", "house on land"});
   house.fill(east_or_north);
   std::vector<std::string> refused;
@@ -273,7 +273,7 @@ TEST(KnowledgeVectors, AreOfOneEncoderUntilTheyAreForgotten) {
 }
 
 TEST(Fusion, AddsTheRanksOfBothSearches) {
-  House house;
+  VectorHouse house;
   house.add({"alpha harbour", "beta harbour harbour", "gamma boat", "delta field"});
   house.fill([](const std::string& text) {
     if (text.starts_with("gamma")) return std::vector<float>{1, 0};
@@ -321,7 +321,7 @@ TEST(KnowledgeSchema, TakesOverAFileWithoutVectors) {
         "INSERT INTO passages VALUES(1 << 40, 1, 0, 0, '', 'boat')");
   }
   EXPECT_THROW(KnowledgeReader{path}, std::runtime_error);
-  KnowledgeVectors vectors(options_at(path));
+  KnowledgeVectors vectors(vectors_at(path));
   std::vector<std::string> refused;
   EXPECT_EQ(vectors.next(kEncoder, 10, refused).size(), 1u);
   EXPECT_EQ(KnowledgeReader(path).search({.text = "boat"}).passages.size(), 1u);
