@@ -134,11 +134,29 @@ ProbeResult run_probe(const Probe& probe, std::string vector, const Policy& poli
   return result;
 }
 
-/// A vector for each probe; all empty where the policy needs none, or none is to be had.
+/// Those that are wanted, as indices into the list.
+std::vector<std::size_t> with_tags(const std::vector<Probe>& probes,
+                                   const std::vector<std::string>& tags) {
+  std::vector<std::size_t> chosen;
+  for (std::size_t i = 0; i < probes.size(); ++i) {
+    const auto& has_tags = probes[i].tags;
+    const bool wanted =
+        tags.empty() || std::any_of(has_tags.begin(), has_tags.end(),
+                                    [&](const std::string& tag) { return has(tags, tag); });
+    if (wanted) chosen.push_back(i);
+  }
+  if (chosen.empty())
+    throw std::runtime_error(tags.empty() ? "the file holds no probe"
+                                          : "no probe has one of the tags of --tag");
+  return chosen;
+}
+
+/// A vector for each chosen probe; all empty where the policy needs none, or none is to be had.
 std::vector<std::string> vectors_of(const Policy& policy, const std::vector<Probe>& probes,
+                                    const std::vector<std::size_t>& chosen,
                                     const VectorsOf& vectors) {
   std::vector<std::string> texts;
-  for (const Probe& probe : probes) texts.push_back(probe.query);
+  for (const std::size_t i : chosen) texts.push_back(probes[i].query);
   if (policy.dense.empty()) return std::vector<std::string>(texts.size());
   std::string fingerprint = policy.dense.fingerprint;
   return ask_vectors(policy.dense.encoder, fingerprint, vectors, std::move(texts), [](double) {});
@@ -196,17 +214,14 @@ ProbeReport run_probes(const Policy& policy, const std::vector<Probe>& probes,
       throw std::runtime_error("--experts: " + expert.name + " is not in the policy");
   refuse_unknown(policy, names, probes);
   ProbeReport report;
-  std::vector<std::string> vectors = vectors_of(policy, probes, options.vectors);
+  const std::vector<std::size_t> chosen = with_tags(probes, options.tags);
+  std::vector<std::string> vectors = vectors_of(policy, probes, chosen, options.vectors);
   Extractor extractor;
   DecideScratch scratch;
-  for (std::size_t i = 0; i < probes.size(); ++i) {
-    const Probe& probe = probes[i];
-    if (!options.tags.empty() &&
-        std::none_of(probe.tags.begin(), probe.tags.end(),
-                     [&](const std::string& tag) { return has(options.tags, tag); }))
-      continue;
-    ProbeResult result = run_probe(probe, std::move(vectors[i]), policy, pool, extractor, scratch);
-    result.probe = i;
+  for (std::size_t c = 0; c < chosen.size(); ++c) {
+    const Probe& probe = probes[chosen[c]];
+    ProbeResult result = run_probe(probe, std::move(vectors[c]), policy, pool, extractor, scratch);
+    result.probe = chosen[c];
     report.passed += result.failed.empty();
     for (const std::string& tag : probe.tags) {
       report.tags[tag].first += result.failed.empty();
@@ -214,9 +229,6 @@ ProbeReport run_probes(const Policy& policy, const std::vector<Probe>& probes,
     }
     report.results.push_back(std::move(result));
   }
-  if (report.results.empty())
-    throw std::runtime_error(options.tags.empty() ? "the file holds no probe"
-                                                  : "no probe has one of the tags of --tag");
   check_threshold("all probes", report.passed, report.results.size(), options.pass_min, report);
   for (const auto& [tag, wanted] : options.tag_pass_min) {
     const auto found = report.tags.find(tag);

@@ -3,15 +3,18 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <filesystem>
 #include <fstream>
 #include <nlohmann/json.hpp>
+#include <sstream>
 
 #include "router/decide.h"
 #include "router/guard.h"
 #include "router/learn/evaluate.h"
 #include "router/learn/newcomer.h"
 #include "router/learn/policy_diff.h"
+#include "router/learn/probes.h"
 #include "router/learn/train.h"
 #include "tests/router/meanings.h"
 
@@ -202,6 +205,30 @@ TEST_F(Meanings, TwoPoliciesAreComparedWithTheVectorsOfEach) {
   EXPECT_GT(diff.replay->gain.lo, 0.1);
   options.vectors = nullptr;
   EXPECT_EQ(diff_policies(*words, *policy, options).replay->by_words, 600u);
+}
+
+TEST_F(Meanings, ProbesAskForTheVectorsOfThoseThatRun) {
+  std::mt19937_64 random(5);
+  const std::string text = strange_text(random), other = strange_text(random);
+  const auto line = [](const std::string& query, const std::string& tag) {
+    const std::string skill = "m" + std::to_string(meaning_of(query));
+    return nlohmann::json{{"query", query}, {"skill", skill}, {"tags", {tag}}}.dump() + "\n";
+  };
+  std::istringstream file(line(other, "slow") + line(text, "core"));
+  std::vector<std::string> asked;
+  ProbeOptions options;
+  options.tags = {"core"};
+  options.vectors = [&](const std::string& encoder, const std::vector<std::string>& texts,
+                        const std::function<void(double)>& progress) {
+    asked.insert(asked.end(), texts.begin(), texts.end());
+    return encoder_of_meanings()(encoder, texts, progress);
+  };
+  const ProbeReport probed = run_probes(*policy, read_probes(file, "p.jsonl"), options);
+  ASSERT_EQ(probed.results.size(), 1u);
+  EXPECT_EQ(probed.results.front().probe, 1u);
+  EXPECT_EQ(probed.passed, 1u) << probed.results.front().failed;
+  EXPECT_EQ(std::count(asked.begin(), asked.end(), other), 0);
+  EXPECT_EQ(std::count(asked.begin(), asked.end(), text), 1);
 }
 
 TEST_F(Meanings, ANewcomerGetsAColumnOfTheVectorsToo) {
