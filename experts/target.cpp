@@ -31,8 +31,7 @@ bool is_token(std::string_view text) {
 /// libcurl's own url parser, so that both transports mean the same server by the same text.
 class Url {
  public:
-  explicit Url(const ExpertOptions& options)
-      : options_(options), handle_(curl_url(), curl_url_cleanup) {
+  explicit Url(const ExpertOptions& options) : handle_(curl_url(), curl_url_cleanup) {
     if (curl_url_set(handle_.get(), CURLUPART_URL, options.url.c_str(), 0) != CURLUE_OK) {
       reject(options, "url `" + options.url + "` is not a url; expected `http://host:port/v1`");
     }
@@ -47,7 +46,6 @@ class Url {
   }
 
  private:
-  const ExpertOptions& options_;
   std::unique_ptr<CURLU, void (*)(CURLU*)> handle_;
 };
 

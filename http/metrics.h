@@ -110,6 +110,18 @@ class Metrics::Shard {
   // Requested, served, error, operation.
   using ChatKey = std::tuple<std::string, std::string, std::string, std::string>;
 
+  /// Finds a key of strings by one of views.
+  template <class Views>
+  struct Less {
+    using is_transparent = void;
+
+    bool operator()(const Views& a, const Views& b) const { return a < b; }
+  };
+
+  using RequestLess = Less<std::tuple<std::string_view, int>>;
+  using ChatLess =
+      Less<std::tuple<std::string_view, std::string_view, std::string_view, std::string_view>>;
+
   struct ChatSeries {
     Histogram<kSeconds> seconds;
     Histogram<kTokens> prompt_tokens, completion_tokens;
@@ -117,8 +129,8 @@ class Metrics::Shard {
   };
 
   struct Tables {
-    std::map<RequestKey, std::uint64_t, std::less<>> requests;
-    std::map<ChatKey, ChatSeries, std::less<>> chats;
+    std::map<RequestKey, std::uint64_t, RequestLess> requests;
+    std::map<ChatKey, ChatSeries, ChatLess> chats;
     std::array<std::uint64_t, kLimits> limits{};
     std::uint64_t connections_total = 0;
     std::int64_t connections = 0;

@@ -70,19 +70,19 @@ std::string explanation_of(const aggregator::Answer& answer, const router::Query
 std::string body_of(const aggregator::Answer& answer) {
   const experts::Reply& reply = answer.reply();
   if (answer.text.empty()) return reply.wire;
-  using OrderedJson = nlohmann::ordered_json;
-  OrderedJson body = OrderedJson::parse(reply.wire, nullptr, false);
-  if (!body.is_object()) body = OrderedJson{{"object", "chat.completion"}, {"model", reply.expert}};
-  const OrderedJson choice = {
+  using BodyJson = nlohmann::ordered_json;
+  BodyJson body = BodyJson::parse(reply.wire, nullptr, false);
+  if (!body.is_object()) body = BodyJson{{"object", "chat.completion"}, {"model", reply.expert}};
+  const BodyJson choice = {
       {"index", 0},
       {"message", {{"role", "assistant"}, {"content", answer.text}, {"refusal", nullptr}}},
       {"logprobs", nullptr},
       {"finish_reason", "stop"}};
-  body["choices"] = OrderedJson::array({choice});
+  body["choices"] = BodyJson::array({choice});
   body["usage"] = {{"prompt_tokens", answer.usage.prompt_tokens},
                    {"completion_tokens", answer.usage.completion_tokens},
                    {"total_tokens", answer.usage.prompt_tokens + answer.usage.completion_tokens}};
-  return body.dump(-1, ' ', false, OrderedJson::error_handler_t::replace);
+  return body.dump(-1, ' ', false, BodyJson::error_handler_t::replace);
 }
 
 std::string events_of(const aggregator::Answer& answer, const router::Query& query) {

@@ -60,13 +60,13 @@ struct RequestParser::Grammar {
 
     void on_request_impl(beast::http::verb verb, View, View target, int version,
                          Code& ec) override {
-      Request& request = *owner_.request;
-      request.method = method_of(verb);
-      request.version = version;
+      Request& into = *owner_.request;
+      into.method = method_of(verb);
+      into.version = version;
       if (target.size() > owner_.options.target_bytes_max) {
         return owner_.refuse(ec, Fault::target_too_long, "the request target is too long");
       }
-      request.target.assign(target.data(), target.size());
+      into.target.assign(target.data(), target.size());
     }
 
     void on_response_impl(int, View, int, Code&) override {}

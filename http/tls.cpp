@@ -92,8 +92,8 @@ void set_up(SSL_CTX* context) {
 
 SSL_CTX* load(const TlsFiles& files) {
   check_key_file(files);
-  const std::unique_ptr<SSL_CTX, void (*)(SSL_CTX*)> context(SSL_CTX_new(TLS_server_method()),
-                                                             SSL_CTX_free);
+  std::unique_ptr<SSL_CTX, void (*)(SSL_CTX*)> context(SSL_CTX_new(TLS_server_method()),
+                                                       SSL_CTX_free);
   if (!context) refuse(files, last_error());
   set_up(context.get());
   ERR_clear_error();
@@ -107,8 +107,7 @@ SSL_CTX* load(const TlsFiles& files) {
   }
   if (SSL_CTX_check_private_key(context.get()) != 1) refuse(files, "they do not belong together");
   check_dates(files, SSL_CTX_get0_certificate(context.get()));
-  SSL_CTX_up_ref(context.get());
-  return context.get();
+  return context.release();
 }
 
 }  // namespace

@@ -332,8 +332,11 @@ void Pipeline::log(const Query& query, const Decided& decided, const aggregator:
   row.features_hash = route.features_hash;
   row.seed = query.seed;
   encode_route(
-      route, [&](std::uint32_t skill) { return std::string_view(desk->policy->skills[skill]); },
-      [&](std::uint32_t expert) { return std::string_view(desk->view.experts[expert].name); },
+      route,
+      [&of = *desk](std::uint32_t skill) { return std::string_view(of.policy->skills[skill]); },
+      [&of = *desk](std::uint32_t expert) {
+        return std::string_view(of.view.experts[expert].name);
+      },
       row.route);
   row.reason = name_of(route.reason);
   row.gate = answer.retrieval;

@@ -192,26 +192,26 @@ LogValueReport value_log(const Policy& policy, const LogValueOptions& options) {
 }
 
 std::string to_json(const LogValueReport& report) {
-  using Json = nlohmann::ordered_json;
+  using OrderedJson = nlohmann::ordered_json;
   const LogValue& value = report.value;
-  const auto interval = [](const Interval& of) { return Json{of.mean, of.lo, of.hi}; };
-  const Json out = {{"policy_version", version_text(report.policy_version)},
-                    {"decisions", report.decisions},
-                    {"ungraded", report.ungraded},
-                    {"without_text", report.without_text},
-                    {"unreadable", report.unreadable},
-                    {"unknown", report.unknown},
-                    {"rows", value.rows},
-                    {"matched", value.matched},
-                    {"unsupported", value.unsupported},
-                    {"identifiable", value.identifiable},
-                    {"effective_rows", value.effective_rows},
-                    {"clipped", value.clipped},
-                    {"logged", value.logged},
-                    {"snips", interval(value.snips)},
-                    {"doubly_robust", interval(value.doubly_robust)},
-                    {"gain", interval(value.gain)},
-                    {"bounds", {value.lowest, value.highest}}};
+  const auto interval = [](const Interval& of) { return OrderedJson{of.mean, of.lo, of.hi}; };
+  const OrderedJson out = {{"policy_version", version_text(report.policy_version)},
+                           {"decisions", report.decisions},
+                           {"ungraded", report.ungraded},
+                           {"without_text", report.without_text},
+                           {"unreadable", report.unreadable},
+                           {"unknown", report.unknown},
+                           {"rows", value.rows},
+                           {"matched", value.matched},
+                           {"unsupported", value.unsupported},
+                           {"identifiable", value.identifiable},
+                           {"effective_rows", value.effective_rows},
+                           {"clipped", value.clipped},
+                           {"logged", value.logged},
+                           {"snips", interval(value.snips)},
+                           {"doubly_robust", interval(value.doubly_robust)},
+                           {"gain", interval(value.gain)},
+                           {"bounds", {value.lowest, value.highest}}};
   return out.dump(1) + "\n";
 }
 

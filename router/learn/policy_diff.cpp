@@ -192,16 +192,15 @@ PolicyDiff diff_policies(const Policy& before, const Policy& after,
 }
 
 std::string to_json(const PolicyDiff& diff) {
-  using Json = nlohmann::ordered_json;
-  const auto interval = [](const Interval& gain) { return Json{gain.mean, gain.lo, gain.hi}; };
-  Json out = {{"before", std::to_string(diff.before)},
-              {"after", std::to_string(diff.after)},
-              {"experts_added", diff.experts_added},
-              {"experts_removed", diff.experts_removed},
-              {"skills_added", diff.skills_added},
-              {"skills_removed", diff.skills_removed},
-              {"changes", Json::array()},
-              {"replay", nullptr}};
+  using OrderedJson = nlohmann::ordered_json;
+  const auto interval = [](const Interval& gain) {
+    return OrderedJson{gain.mean, gain.lo, gain.hi};
+  };
+  OrderedJson out = {
+      {"before", std::to_string(diff.before)}, {"after", std::to_string(diff.after)},
+      {"experts_added", diff.experts_added},   {"experts_removed", diff.experts_removed},
+      {"skills_added", diff.skills_added},     {"skills_removed", diff.skills_removed},
+      {"changes", OrderedJson::array()},       {"replay", nullptr}};
   for (const ProfileChange& change : diff.changes)
     out["changes"].push_back({{"skill", change.skill},
                               {"expert", change.expert},
@@ -210,7 +209,7 @@ std::string to_json(const PolicyDiff& diff) {
                               {"z", change.z}});
   if (diff.replay) {
     const ReplayDiff& replay = *diff.replay;
-    Json& to = out["replay"];
+    OrderedJson& to = out["replay"];
     to = {{"rows", replay.rows},
           {"by_words", replay.by_words},
           {"score_before", replay.before},
@@ -218,14 +217,14 @@ std::string to_json(const PolicyDiff& diff) {
           {"gain", interval(replay.gain)},
           {"same", replay.same},
           {"skills_worse", replay.worse(kSkillRowsMin)}};
-    to["cost_before"] = replay.cost_before ? Json(*replay.cost_before) : Json();
-    to["cost_after"] = replay.cost_after ? Json(*replay.cost_after) : Json();
+    to["cost_before"] = replay.cost_before ? OrderedJson(*replay.cost_before) : OrderedJson();
+    to["cost_after"] = replay.cost_after ? OrderedJson(*replay.cost_after) : OrderedJson();
     for (std::size_t e = 0; e < replay.experts.size(); ++e)
       to["shares"][replay.experts[e]] = {replay.share_before[e], replay.share_after[e]};
     for (const SkillGain& skill : replay.skills)
       to["skills"][skill.skill] = {{"rows", skill.rows}, {"gain", interval(skill.gain)}};
   }
-  return out.dump(1, ' ', false, Json::error_handler_t::replace) + "\n";
+  return out.dump(1, ' ', false, OrderedJson::error_handler_t::replace) + "\n";
 }
 
 void print(const PolicyDiff& diff, std::ostream& out) {

@@ -270,19 +270,20 @@ void print(const ReaderBenchReport& report, std::ostream& out) {
 }
 
 std::string to_json(const ReaderBenchReport& report) {
-  using Json = nlohmann::ordered_json;
-  const auto list = [](const Interval& i) { return Json::array({i.mean, i.lo, i.hi}); };
-  Json json = {{"panel", report.panel},
-               {"strata", report.strata},
-               {"items", report.items},
-               {"orders", report.orders},
-               {"incumbent", report.incumbent},
-               {"pick", report.pick},
-               {"mode", aggregator::name_of(report.mode)},
-               {"results", Json::array()}};
+  using OrderedJson = nlohmann::ordered_json;
+  const auto list = [](const Interval& i) { return OrderedJson::array({i.mean, i.lo, i.hi}); };
+  OrderedJson json = {{"panel", report.panel},
+                      {"strata", report.strata},
+                      {"items", report.items},
+                      {"orders", report.orders},
+                      {"incumbent", report.incumbent},
+                      {"pick", report.pick},
+                      {"mode", aggregator::name_of(report.mode)},
+                      {"results", OrderedJson::array()}};
   for (const ReaderResult& one : report.results) {
-    Json strata = Json::array();
-    for (const double score : one.by_stratum) strata.push_back(score < 0 ? Json() : Json(score));
+    OrderedJson strata = OrderedJson::array();
+    for (const double score : one.by_stratum)
+      strata.push_back(score < 0 ? OrderedJson() : OrderedJson(score));
     json["results"].push_back({{"name", one.name},
                                {"accuracy", list(one.accuracy)},
                                {"by_stratum", strata},

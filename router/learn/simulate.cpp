@@ -304,11 +304,16 @@ Simulation simulate(const Setting& before, const Setting& after, const Traffic& 
 }
 
 std::string to_json(const Simulation& simulation) {
-  using Json = nlohmann::json;
-  const auto interval = [](const Interval& of) { return Json{of.mean, of.lo, of.hi}; };
-  const auto maybe = [&](const std::optional<Interval>& of) { return of ? interval(*of) : Json(); };
-  const auto name = [](const std::string& of) { return of.empty() ? Json() : Json(of); };
-  Json experts = Json::array(), moves = Json::array(), skills = Json::array();
+  using SortedJson = nlohmann::json;
+  const auto interval = [](const Interval& of) { return SortedJson{of.mean, of.lo, of.hi}; };
+  const auto maybe = [&](const std::optional<Interval>& of) {
+    return of ? interval(*of) : SortedJson();
+  };
+  const auto name = [](const std::string& of) {
+    return of.empty() ? SortedJson() : SortedJson(of);
+  };
+  SortedJson experts = SortedJson::array(), moves = SortedJson::array(),
+             skills = SortedJson::array();
   for (const auto& expert : simulation.experts)
     experts.push_back({{"expert", expert.name},
                        {"share_before", interval(expert.before)},
@@ -323,22 +328,22 @@ std::string to_json(const Simulation& simulation) {
                       {"queries", skill.rows},
                       {"gain", interval(skill.gain)},
                       {"loses", skill.gain.hi < 0}});
-  return Json{{"source", simulation.source},
-              {"queries", simulation.queries},
-              {"queries_per_s", simulation.per_s},
-              {"named", simulation.named},
-              {"named_lost", simulation.named_lost},
-              {"pool_lost", simulation.pool_lost},
-              {"experts", std::move(experts)},
-              {"score_before", maybe(simulation.score_before)},
-              {"score_after", maybe(simulation.score_after)},
-              {"gain", maybe(simulation.gain)},
-              {"cost_usd_before", interval(simulation.cost_before)},
-              {"cost_usd_after", interval(simulation.cost_after)},
-              {"cost_usd_change", interval(simulation.cost_change)},
-              {"moved", simulation.moved},
-              {"moves", std::move(moves)},
-              {"skills", std::move(skills)}}
+  return SortedJson{{"source", simulation.source},
+                    {"queries", simulation.queries},
+                    {"queries_per_s", simulation.per_s},
+                    {"named", simulation.named},
+                    {"named_lost", simulation.named_lost},
+                    {"pool_lost", simulation.pool_lost},
+                    {"experts", std::move(experts)},
+                    {"score_before", maybe(simulation.score_before)},
+                    {"score_after", maybe(simulation.score_after)},
+                    {"gain", maybe(simulation.gain)},
+                    {"cost_usd_before", interval(simulation.cost_before)},
+                    {"cost_usd_after", interval(simulation.cost_after)},
+                    {"cost_usd_change", interval(simulation.cost_change)},
+                    {"moved", simulation.moved},
+                    {"moves", std::move(moves)},
+                    {"skills", std::move(skills)}}
       .dump();
 }
 
