@@ -459,7 +459,7 @@ nlohmann::json parse_text(const std::string& text, const std::string& origin) {
   nlohmann::json json;
   try {
     json = nlohmann::json::parse(text, nullptr, true, /*ignore_comments=*/true);
-  } catch (const nlohmann::json::parse_error& error) {
+  } catch (const nlohmann::json::exception& error) {
     std::string what =
         error.what();  // `[json.exception.parse_error.101] parse error at line 2, ...`
     refuse(origin, {what.substr(std::min(what.find("] ") + 2, what.size()))});

@@ -72,6 +72,12 @@ TEST(Config, EveryKeyOfTheReferenceIsRead) {
   EXPECT_GT(leaves, 60);
 }
 
+TEST(Config, TellsWhereANumberIsThatNoDoubleHolds) {
+  const std::string told = refusal("{\"net_threads\": 1e999}");
+  EXPECT_TRUE(mentions(told, "test.json is not a valid configuration")) << told;
+  EXPECT_TRUE(mentions(told, "1e999")) << told;
+}
+
 TEST(Config, TellsEveryFaultAtOnceWithItsPlace) {
   const auto message = refusal(R"({
     "lisen": "127.0.0.1:1",

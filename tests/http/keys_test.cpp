@@ -149,6 +149,7 @@ TEST(AdminJson, RefusesWhatTwoReadersCouldReadDifferently) {
   EXPECT_TRUE(read_json(R"({"a": {"b": 1, "\u0062": 2}})", 4, into));
   EXPECT_TRUE(read_json("[[[[[1]]]]]", 4, into));
   EXPECT_TRUE(read_json("{", 4, into));
+  EXPECT_TRUE(read_json(R"({"a": 1e999})", 4, into)) << "no double holds it";
   EXPECT_TRUE(read_json("", 4, into));
 }
 
