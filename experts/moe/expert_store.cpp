@@ -11,6 +11,8 @@
 #include <stdexcept>
 #include <string>
 
+#include "experts/moe/aligned.h"
+
 namespace moe {
 
 namespace {

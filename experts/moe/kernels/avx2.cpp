@@ -231,10 +231,6 @@ inline Rows and_with(Rows x, unsigned mask) {
   return {_mm256_and_si256(x.v, _mm256_set1_epi32(static_cast<int>(mask)))};
 }
 
-inline Rows add(Rows x, Rows y) {
-  return {_mm256_add_epi32(x.v, y.v)};
-}
-
 inline Rows or_with(Rows x, Rows y) {
   return {_mm256_or_si256(x.v, y.v)};
 }
@@ -281,27 +277,44 @@ inline Rows repeat(std::int32_t x) {
   return {_mm256_set1_epi32(x)};
 }
 
-/// total[c] += the sum of products of 4 kQuads weights in [0, kTop] and the activations from
-/// `first`, which are in [-127, 127]. Pairs are summed in 16 bits for as long as those suffice.
+/// Keeps GCC from adding in another order, which it takes for shorter and which does not fit into
+/// the registers.
+inline void keep_order(__m256i& x) {
+  asm("" : "+x"(x));
+}
+
+/// total[c] += factor times the sum of products of 4 kQuads weights in [0, kTop] and the activations
+/// from `x`, which are in [-128, 127]. Pairs are summed in 16 bits for as long as those suffice.
 template <int kQuads, int kTop, int kCols>
-inline void dot_rows(const Rows* w, const std::int8_t* const (&x)[kCols], Rows (&total)[kCols]) {
+inline void add_plane(const Rows* w, const std::int8_t* const (&x)[kCols], short factor,
+                      Rows (&total)[kCols]) {
   constexpr int kFit = 32767 / (2 * kTop * 128);
   constexpr int kRun = kFit < kQuads ? kFit : kQuads;
   static_assert(kQuads % kRun == 0);
-  const __m256i ones = _mm256_set1_epi16(1);
   for (int run = 0; run < kQuads; run += kRun) {
     __m256i pairs[kCols];
-    for (__m256i& p : pairs) p = _mm256_setzero_si256();
-    for (int i = run; i < run + kRun; ++i) {
+    for (int c = 0; c < kCols; ++c) {
+      pairs[c] = _mm256_maddubs_epi16(w[run].v, repeat_quad(x[c] + 4 * run));
+    }
+    for (int i = run + 1; i < run + kRun; ++i) {
       for (int c = 0; c < kCols; ++c) {
         pairs[c] =
             _mm256_add_epi16(pairs[c], _mm256_maddubs_epi16(w[i].v, repeat_quad(x[c] + 4 * i)));
+        if (kCols > 1) keep_order(pairs[c]);
       }
     }
     for (int c = 0; c < kCols; ++c) {
-      total[c].v = _mm256_add_epi32(total[c].v, _mm256_madd_epi16(pairs[c], ones));
+      total[c].v = _mm256_add_epi32(total[c].v, _mm256_madd_epi16(pairs[c], _mm256_set1_epi16(factor)));
     }
   }
+}
+
+/// total[c] += the sum of products of 4 kQuads weights in [0, kTop] and activations 256 high + low.
+template <int kQuads, int kTop, int kCols>
+inline void dot_rows(const Rows* w, const std::int8_t* const (&high)[kCols],
+                     const std::int8_t* const (&low)[kCols], Rows (&total)[kCols]) {
+  add_plane<kQuads, kTop, kCols>(w, high, 256, total);
+  add_plane<kQuads, kTop, kCols>(w, low, 1, total);
 }
 
 #include "experts/moe/kernels/body.inl"

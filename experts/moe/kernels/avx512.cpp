@@ -198,10 +198,6 @@ inline Rows and_with(Rows x, unsigned mask) {
   return {_mm512_and_si512(x.v, _mm512_set1_epi32(static_cast<int>(mask)))};
 }
 
-inline Rows add(Rows x, Rows y) {
-  return {_mm512_add_epi32(x.v, y.v)};
-}
-
 inline Rows or_with(Rows x, Rows y) {
   return {_mm512_or_si512(x.v, y.v)};
 }
@@ -256,13 +252,20 @@ inline Rows repeat(std::int32_t x) {
   return {_mm512_set1_epi32(x)};
 }
 
-/// total[c] += the sum of products of 4 kQuads weights in [0, kTop] and the activations from
-/// `first`.
+/// total[c] += the sum of products of 4 kQuads weights in [0, kTop] and activations 256 high + low.
 template <int kQuads, int kTop, int kCols>
-inline void dot_rows(const Rows* w, const std::int8_t* const (&x)[kCols], Rows (&total)[kCols]) {
+inline void dot_rows(const Rows* w, const std::int8_t* const (&high)[kCols],
+                     const std::int8_t* const (&low)[kCols], Rows (&total)[kCols]) {
+  for (int c = 0; c < kCols; ++c) {
+    __m512i sum = _mm512_setzero_si512();
+    for (int i = 0; i < kQuads; ++i) {
+      sum = _mm512_dpbusd_epi32(sum, w[i].v, repeat_quad(high[c] + 4 * i));
+    }
+    total[c].v = _mm512_add_epi32(total[c].v, _mm512_slli_epi32(sum, 8));
+  }
   for (int i = 0; i < kQuads; ++i) {
     for (int c = 0; c < kCols; ++c) {
-      total[c].v = _mm512_dpbusd_epi32(total[c].v, w[i].v, repeat_quad(x[c] + 4 * i));
+      total[c].v = _mm512_dpbusd_epi32(total[c].v, w[i].v, repeat_quad(low[c] + 4 * i));
     }
   }
 }

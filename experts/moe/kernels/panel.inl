@@ -41,7 +41,7 @@ struct Q4K {
   static constexpr int kParts = 1;  // scales in 32 weights
 
   template <class Use>
-  static inline void decode(Bytes p, std::size_t stride, const Use& use) {
+  [[gnu::always_inline]] static inline void decode(Bytes p, std::size_t stride, const Use& use) {
     ScalesAndMinimums s;
     load_scales(p, stride, s);
     for (std::size_t pair = 0; pair < 4; ++pair) {
@@ -62,7 +62,7 @@ struct Q5K {
   static constexpr int kParts = 1;
 
   template <class Use>
-  static inline void decode(Bytes p, std::size_t stride, const Use& use) {
+  [[gnu::always_inline]] static inline void decode(Bytes p, std::size_t stride, const Use& use) {
     ScalesAndMinimums s;
     load_scales(p, stride, s);
     Rows high[8];  // the next two sub-blocks' fifth bits are each byte's lowest two
@@ -93,7 +93,7 @@ struct Q6K {
   static constexpr int kParts = 2;
 
   template <class Use>
-  static inline void decode(Bytes p, std::size_t stride, const Use& use) {
+  [[gnu::always_inline]] static inline void decode(Bytes p, std::size_t stride, const Use& use) {
     Rows packed_scales[4], tail[4];
     load_rows(p + 192, stride, packed_scales);
     load_rows(p + 194, stride, tail);
@@ -137,21 +137,19 @@ inline void add_products(const Rows (&w)[8], const RowFloats* scale, const RowFl
   for (int c = 0; c < kCols; ++c) blocks[c] = x[c] + block;
   for (int part = 0; part < T::kParts; ++part) {
     constexpr int kQuads = 8 / T::kParts;
-    const std::int8_t *high_x[kCols], *low_x[kCols];
-    Rows high[kCols], low[kCols];
+    const std::int8_t *high[kCols], *low[kCols];
+    Rows total[kCols];
     for (int c = 0; c < kCols; ++c) {
-      high_x[c] = blocks[c]->high + 4 * kQuads * part;
-      low_x[c] = blocks[c]->low + 4 * kQuads * part;
-      high[c] = repeat(0);
-      low[c] = T::kParts == 1 ? repeat(0) : repeat(blocks[c]->offsets[part]);
+      high[c] = blocks[c]->high + 4 * kQuads * part;
+      low[c] = blocks[c]->low + 4 * kQuads * part;
+      total[c] = repeat(T::kParts == 1 ? 0 : blocks[c]->offsets[part]);
     }
-    dot_rows<kQuads, T::kTop, kCols>(w + kQuads * part, high_x, high);
-    dot_rows<kQuads, T::kTop, kCols>(w + kQuads * part, low_x, low);
+    dot_rows<kQuads, T::kTop, kCols>(w + kQuads * part, high, low, total);
     for (int c = 0; c < kCols; ++c) {
-      const Rows total = add(shift_left<8>(high[c]), low[c]);
       const RowFloats factor = mul(scale[part], row_set(blocks[c]->scale));
-      acc[c] = fma(to_floats(total), factor, acc[c]);
-      if constexpr (T::kParts == 1) acc[c] = fma(*minimum, row_set(blocks[c]->sum), acc[c]);
+      RowFloats sum = fma(to_floats(total[c]), factor, acc[c]);
+      if constexpr (T::kParts == 1) sum = fma(*minimum, row_set(blocks[c]->sum), sum);
+      acc[c] = sum;
     }
   }
 }

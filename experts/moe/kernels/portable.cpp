@@ -258,10 +258,6 @@ Rows and_with(Rows a, std::uint32_t mask) {
   return each_row([&](std::size_t i) { return a.lane[i] & mask; });
 }
 
-Rows add(Rows a, Rows b) {
-  return each_row([&](std::size_t i) { return a.lane[i] + b.lane[i]; });
-}
-
 Rows or_with(Rows a, Rows b) {
   return each_row([&](std::size_t i) { return a.lane[i] | b.lane[i]; });
 }
@@ -296,16 +292,16 @@ Rows repeat(std::int32_t x) {
   return each_row([&](std::size_t) { return static_cast<std::uint32_t>(x); });
 }
 
-/// total[c] += the sum of products of 4 kQuads weights in [0, kTop] and the activations from
-/// `first`.
+/// total[c] += the sum of products of 4 kQuads weights in [0, kTop] and activations 256 high + low.
 template <int kQuads, int kTop, int kCols>
-void dot_rows(const Rows* w, const std::int8_t* const (&x)[kCols], Rows (&total)[kCols]) {
+void dot_rows(const Rows* w, const std::int8_t* const (&high)[kCols],
+              const std::int8_t* const (&low)[kCols], Rows (&total)[kCols]) {
   for (int c = 0; c < kCols; ++c) {
     total[c] = each_row([&](std::size_t r) {
       auto sum = static_cast<std::int32_t>(total[c].lane[r]);
       for (int i = 0; i < 4 * kQuads; ++i) {
         const auto weight = static_cast<std::int32_t>(w[i / 4].lane[r] >> (i % 4 * 8) & 255);
-        sum += weight * x[c][i];
+        sum += weight * (256 * high[c][i] + low[c][i]);
       }
       return static_cast<std::uint32_t>(sum);
     });
