@@ -124,13 +124,8 @@ inline float largest(Floats x) {
   return _mm_cvtss_f32(_mm_max_ss(r, _mm_movehdup_ps(r)));
 }
 
-inline Ints ints_zero() {
-  return {_mm256_setzero_si256(), _mm256_setzero_si256()};
-}
-
-inline Ints dot(Ints acc, Words x, Words y) {
-  return {_mm256_add_epi32(acc.a, _mm256_madd_epi16(x.a, y.a)),
-          _mm256_add_epi32(acc.b, _mm256_madd_epi16(x.b, y.b))};
+inline Ints dot(Words x, Words y) {
+  return {_mm256_madd_epi16(x.a, y.a), _mm256_madd_epi16(x.b, y.b)};
 }
 
 inline __m256i load256(const void* p) {
@@ -143,11 +138,6 @@ inline __m128i load128(const void* p) {
 
 inline Words load_words(const std::int16_t* p) {
   return {load256(p), load256(p + 16)};
-}
-
-inline void store_words(std::int16_t* p, Words x) {
-  _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), x.a);
-  _mm256_storeu_si256(reinterpret_cast<__m256i*>(p + 16), x.b);
 }
 
 inline void store_rounded(std::int16_t* p, Floats x) {
@@ -256,7 +246,8 @@ inline __m256i load_half(const unsigned char* p, std::size_t stride) {
 }
 
 // 16 bytes of each row, turned: out[i] holds each row's bytes 4 i to 4 i + 3.
-inline void load_rows(const unsigned char* p, std::size_t stride, Rows* out) {
+[[gnu::always_inline]] inline void load_rows(const unsigned char* p, std::size_t stride,
+                                             Rows* out) {
   const __m256i a = load_half(p, stride), b = load_half(p + stride, stride);
   const __m256i c = load_half(p + 2 * stride, stride), d = load_half(p + 3 * stride, stride);
   const __m256i ab = _mm256_unpacklo_epi32(a, b), cd = _mm256_unpacklo_epi32(c, d);
@@ -283,8 +274,9 @@ inline void keep_order(__m256i& x) {
   asm("" : "+x"(x));
 }
 
-/// total[c] += factor times the sum of products of 4 kQuads weights in [0, kTop] and the activations
-/// from `x`, which are in [-128, 127]. Pairs are summed in 16 bits for as long as those suffice.
+/// total[c] += factor times the sum of products of 4 kQuads weights in [0, kTop] and the
+/// activations from `x`, which are in [-128, 127]. Pairs are summed in 16 bits for as long as those
+/// suffice.
 template <int kQuads, int kTop, int kCols>
 inline void add_plane(const Rows* w, const std::int8_t* const (&x)[kCols], short factor,
                       Rows (&total)[kCols]) {
@@ -304,7 +296,8 @@ inline void add_plane(const Rows* w, const std::int8_t* const (&x)[kCols], short
       }
     }
     for (int c = 0; c < kCols; ++c) {
-      total[c].v = _mm256_add_epi32(total[c].v, _mm256_madd_epi16(pairs[c], _mm256_set1_epi16(factor)));
+      total[c].v =
+          _mm256_add_epi32(total[c].v, _mm256_madd_epi16(pairs[c], _mm256_set1_epi16(factor)));
     }
   }
 }

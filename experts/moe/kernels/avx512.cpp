@@ -115,20 +115,12 @@ inline float largest(Floats x) {
   return _mm512_reduce_max_ps(x);
 }
 
-inline Ints ints_zero() {
-  return {_mm512_setzero_si512()};
-}
-
-inline Ints dot(Ints acc, Words x, Words y) {
-  return {_mm512_dpwssd_epi32(acc.v, x.v, y.v)};
+inline Ints dot(Words x, Words y) {
+  return {_mm512_madd_epi16(x.v, y.v)};
 }
 
 inline Words load_words(const std::int16_t* p) {
   return {_mm512_loadu_si512(p)};
-}
-
-inline void store_words(std::int16_t* p, Words x) {
-  _mm512_storeu_si512(p, x.v);
 }
 
 inline void store_rounded(std::int16_t* p, Floats x) {

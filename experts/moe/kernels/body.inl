@@ -2,9 +2,8 @@
 // Half: 8 floats, Ints: 16 32-bit sums, Words: 32 16-bit integers). Included inside an anonymous
 // namespace, so that each instruction set has its own instances.
 //
-// Block layouts are GGUF's. A weight block is decoded to 16-bit integers, K-quant sub-scales
-// multiplied in: |Q4_K| <= 15*63, |Q5_K| <= 31*63, |Q6_K| <= 32*128, so 16 products a lane fit 32
-// bits.
+// Block layouts are GGUF's. A block of 32 weights is decoded to 16-bit integers; K-quants:
+// panel.inl.
 
 using Bytes = const unsigned char*;
 
@@ -112,17 +111,21 @@ inline Floats decode_tail(Bytes p, std::size_t count) {
 // ---- matrix products
 // -----------------------------------------------------------------------------
 
-constexpr std::size_t kPanelRows = 4;  // weight rows decoded at a time
-constexpr std::size_t kColsMax = 32;   // activation rows that share one decoding
+constexpr std::size_t kColsMax = 32;  // activation rows that stay in the cache meanwhile
 
-/// Asks for weights some blocks ahead: the processor's own prefetching stops at every page of 4 KiB.
+/// In blocks of 32 so many activation rows share the decoding of a weight block, in registers.
+/// Decoding panels into memory for more of them was slower.
+constexpr std::size_t kFusedMax = 4;
+
+/// Asks for weights some blocks ahead: the processor's own prefetching stops at every page of 4
+/// KiB.
 template <class T>
 inline void prefetch(Bytes block) {
   for (std::size_t line = 0; line < T::kBytes; line += 64) __builtin_prefetch(block + 2048 + line);
 }
 
-/// One weight row of 32-blocks against kCols activation rows. The minimum of block b goes to lane
-/// b % 8, so that the order of summation is that of the 256-blocks.
+/// One weight row of 32-blocks against kCols activation rows; the minimum of block b goes to lane
+/// b % 8.
 template <class T, int kCols>
 inline void dot_row_32(Bytes w, std::size_t n, const ActRow* x, float* out, std::size_t stride) {
   Floats acc[kCols];
@@ -134,7 +137,7 @@ inline void dot_row_32(Bytes w, std::size_t n, const ActRow* x, float* out, std:
     prefetch<T>(w + b * T::kBytes);
     const Words words = T::decode(w + b * T::kBytes, d, m);
     for (int c = 0; c < kCols; ++c) {
-      const Ints total = dot(ints_zero(), words, load_words(x[c].q + 32 * b));
+      const Ints total = dot(words, load_words(x[c].q + 32 * b));
       acc[c] = fma(to_floats(total), set(d), acc[c]);
       if constexpr (T::kMinimum) low[c][b % 8] = __builtin_fmaf(m, x[c].sums[b], low[c][b % 8]);
     }
@@ -143,86 +146,6 @@ inline void dot_row_32(Bytes w, std::size_t n, const ActRow* x, float* out, std:
     float y = sum(acc[c]);
     if constexpr (T::kMinimum) y += half_sum(half_load(low[c]));
     out[c * stride] = y * x[c].scale;
-  }
-}
-
-/// A tile over up to eight 32-blocks, weights already decoded.
-template <int kCols>
-inline void micro_32(const std::int16_t (*panel)[256], const float (*d)[8], std::size_t blocks,
-                     const std::int16_t* const* x, Floats* const* acc) {
-  Floats total[kMicroRows][kCols];
-  for (int r = 0; r < kMicroRows; ++r) {
-    for (int c = 0; c < kCols; ++c) total[r][c] = acc[r][c];
-  }
-  for (std::size_t k = 0; k < blocks; ++k) {
-    Words xw[kCols];
-    for (int c = 0; c < kCols; ++c) xw[c] = load_words(x[c] + 32 * k);
-    for (int r = 0; r < kMicroRows; ++r) {
-      const Words w = load_words(panel[r] + 32 * k);
-      const Floats scale = set(d[r][k]);
-      for (int c = 0; c < kCols; ++c) {
-        total[r][c] = fma(to_floats(dot(ints_zero(), w, xw[c])), scale, total[r][c]);
-      }
-    }
-  }
-  for (int r = 0; r < kMicroRows; ++r) {
-    for (int c = 0; c < kCols; ++c) acc[r][c] = total[r][c];
-  }
-}
-
-template <int kCols>
-inline void micro_32_rows(const std::int16_t (*panel)[256], const float (*d)[8], std::size_t blocks,
-                          const ActRow* x, std::size_t offset, Floats (*acc)[kColsMax],
-                          std::size_t column) {
-  const std::int16_t* xs[kCols];
-  for (int c = 0; c < kCols; ++c) xs[c] = x[column + c].q + offset;
-  for (std::size_t r = 0; r < kPanelRows; r += kMicroRows) {
-    Floats* rows[kMicroRows];
-    for (int i = 0; i < kMicroRows; ++i) rows[i] = acc[r + i] + column;
-    micro_32<kCols>(panel + r, d + r, blocks, xs, rows);
-  }
-}
-
-template <class T>
-void tile_32(Bytes w, std::size_t row_bytes, std::size_t n, const ActRow* x, std::size_t cols,
-             float* out, std::size_t stride) {
-  alignas(64) std::int16_t panel[kPanelRows][256];
-  alignas(64) Floats acc[kPanelRows][kColsMax];
-  alignas(32) float low[kPanelRows][kColsMax][8] = {};
-  alignas(32) float d[kPanelRows][8];
-  alignas(32) float m[kPanelRows][8] = {};
-  for (std::size_t r = 0; r < kPanelRows; ++r) {
-    for (std::size_t c = 0; c < cols; ++c) acc[r][c] = set(0);
-  }
-  for (std::size_t first = 0; first < n / 32; first += 8) {
-    const std::size_t blocks = n / 32 - first < 8 ? n / 32 - first : 8;
-    for (std::size_t r = 0; r < kPanelRows; ++r) {
-      for (std::size_t k = 0; k < blocks; ++k) {
-        Bytes block = w + r * row_bytes + (first + k) * T::kBytes;
-        store_words(panel[r] + 32 * k, T::decode(block, d[r][k], m[r][k]));
-      }
-    }
-    std::size_t c = 0;
-    for (; c + kMicroCols <= cols; c += kMicroCols) {
-      micro_32_rows<kMicroCols>(panel, d, blocks, x, 32 * first, acc, c);
-    }
-    for (; c < cols; ++c) micro_32_rows<1>(panel, d, blocks, x, 32 * first, acc, c);
-    if constexpr (T::kMinimum) {
-      for (std::size_t i = 0; i < cols; ++i) {
-        for (std::size_t r = 0; r < kPanelRows; ++r) {
-          for (std::size_t k = 0; k < blocks; ++k) {
-            low[r][i][k] = __builtin_fmaf(m[r][k], x[i].sums[first + k], low[r][i][k]);
-          }
-        }
-      }
-    }
-  }
-  for (std::size_t c = 0; c < cols; ++c) {
-    for (std::size_t r = 0; r < kPanelRows; ++r) {
-      float y = sum(acc[r][c]);
-      if constexpr (T::kMinimum) y += half_sum(half_load(low[r][c]));
-      out[c * stride + r] = y * x[c].scale;
-    }
   }
 }
 
@@ -277,43 +200,21 @@ void matmul_f(Bytes w, std::size_t row_bytes, std::size_t n, std::size_t rows, c
   for (; r < rows; ++r) rows_f<T, 1>(w + r * row_bytes, row_bytes, n, x, cols, out + r, stride);
 }
 
-/// Up to kFusedMax activation rows: each weight block is decoded once, in registers, for all of them.
-constexpr std::size_t kFusedMax = 4;
-
-/// From here on a panel in memory is cheaper than decoding once for each kFusedMax.
-constexpr std::size_t kTileMin = 12;
-
-/// Splits a product into tiles. kRow<c> computes c activation rows against one weight row.
-template <class Row, class Tile>
-inline void matmul_q(Bytes w, std::size_t row_bytes, std::size_t n, std::size_t rows, const ActRow* x,
-                     std::size_t cols, float* out, std::size_t stride, Row row, Tile tile) {
-  for (std::size_t c = 0; c < cols; c += kColsMax) {
-    const std::size_t count = cols - c < kColsMax ? cols - c : kColsMax;
-    std::size_t r = 0;
-    if (count >= kTileMin) {
-      for (; r + kPanelRows <= rows; r += kPanelRows) {
-        tile(w + r * row_bytes, row_bytes, n, x + c, count, out + c * stride + r, stride);
-      }
-    }
-    for (; r < rows; ++r) {
-      for (std::size_t i = 0; i < count; i += kFusedMax) {
-        const std::size_t some = count - i < kFusedMax ? count - i : kFusedMax;
-        row(some, w + r * row_bytes, n, x + c + i, out + (c + i) * stride + r, stride);
-      }
-    }
-  }
-}
-
 template <class T>
 void matmul_32(Bytes w, std::size_t row_bytes, std::size_t n, std::size_t rows, const ActRow* x,
                std::size_t cols, float* out, std::size_t stride) {
-  const auto row = [](std::size_t count, auto... rest) {
-    if (count == 1) return dot_row_32<T, 1>(rest...);
-    if (count == 2) return dot_row_32<T, 2>(rest...);
-    if (count == 3) return dot_row_32<T, 3>(rest...);
-    return dot_row_32<T, 4>(rest...);
-  };
-  matmul_q(w, row_bytes, n, rows, x, cols, out, stride, row, tile_32<T>);
+  for (std::size_t first = 0; first < cols; first += kColsMax) {
+    const std::size_t end = cols - first < kColsMax ? cols : first + kColsMax;
+    for (std::size_t r = 0; r < rows; ++r) {
+      for (std::size_t c = first; c < end; c += kFusedMax) {
+        const auto row = end - c == 1   ? dot_row_32<T, 1>
+                         : end - c == 2 ? dot_row_32<T, 2>
+                         : end - c == 3 ? dot_row_32<T, 3>
+                                        : dot_row_32<T, 4>;
+        row(w + r * row_bytes, n, x + c, out + c * stride + r, stride);
+      }
+    }
+  }
 }
 
 #include "experts/moe/kernels/panel.inl"
@@ -358,7 +259,7 @@ float quantize_row(const float* x, std::size_t n, std::int16_t* q, float* sums) 
   for (std::size_t b = 0; b < n / 32; ++b) {
     store_rounded(q + 32 * b, mul(load(x + 32 * b), inverse));
     store_rounded(q + 32 * b + 16, mul(load(x + 32 * b + 16), inverse));
-    const Ints total = dot(ints_zero(), load_words(q + 32 * b), both(1, 1));
+    const Ints total = dot(load_words(q + 32 * b), both(1, 1));
     sums[b] = sum(to_floats(total));
   }
   return usable ? top / 32767.0f : 0;
@@ -504,5 +405,5 @@ void mix(const float* p, const float* v, std::size_t stride, std::size_t count, 
 
 constexpr Kernels make_table(const char* name) {
   return {name,       matmul,   quantize_row, quantize_blocks, rms_norm, add,
-          add_scaled, silu_mul, score,      softmax,   mix};
+          add_scaled, silu_mul, score,        softmax,         mix};
 }

@@ -1,10 +1,10 @@
 // K-quants against activations in two planes of bytes, included by body.inl.
 //
-// A panel is kPanel weight rows, one per lane: their blocks are turned on the fly so that a lane holds
-// four neighbouring weights of one row, and stay in registers while every activation row passes by.
-// A lane never meets another, so a sum has one order by construction: blocks of 32 (Q6_K: 16)
-// ascending, its products exact in integers, then one multiply-add for the scale and one for the
-// minimum.
+// A panel is kPanel weight rows, one per lane: their blocks are turned on the fly so that a lane
+// holds four neighbouring weights of one row, and stay in registers while every activation row
+// passes by. A lane never meets another, so a sum has one order by construction: that in which
+// blocks of 32 (Q6_K: 16) are decoded, their products exact in integers, then one multiply-add for
+// the scale and one for the minimum.
 
 /// Panel rows of K-quants with 8 sub-blocks of 32, a scale and a minimum each.
 struct ScalesAndMinimums {
@@ -49,9 +49,9 @@ struct Q4K {
       load_rows(p + 16 + 32 * pair, stride, packed);
       load_rows(p + 32 + 32 * pair, stride, packed + 4);
       for (int i = 0; i < 8; ++i) w[i] = and_with(packed[i], 0x0f0f0f0f);
-      use(2 * pair, w, &s.scale[2 * pair], &s.minimum[2 * pair]);
+      use(2 * pair, 0, w, s.scale[2 * pair], s.minimum[2 * pair]);
       for (int i = 0; i < 8; ++i) w[i] = and_with(shift_right<4>(packed[i]), 0x0f0f0f0f);
-      use(2 * pair + 1, w, &s.scale[2 * pair + 1], &s.minimum[2 * pair + 1]);
+      use(2 * pair + 1, 0, w, s.scale[2 * pair + 1], s.minimum[2 * pair + 1]);
     }
   }
 };
@@ -73,16 +73,16 @@ struct Q5K {
       load_rows(p + 48 + 32 * pair, stride, packed);
       load_rows(p + 64 + 32 * pair, stride, packed + 4);
       for (int i = 0; i < 8; ++i) {
-        w[i] = or_with(and_with(packed[i], 0x0f0f0f0f),
-                       shift_left<4>(and_with(high[i], 0x01010101)));
+        w[i] =
+            or_with(and_with(packed[i], 0x0f0f0f0f), shift_left<4>(and_with(high[i], 0x01010101)));
       }
-      use(2 * pair, w, &s.scale[2 * pair], &s.minimum[2 * pair]);
+      use(2 * pair, 0, w, s.scale[2 * pair], s.minimum[2 * pair]);
       for (int i = 0; i < 8; ++i) {
         w[i] = or_with(and_with(shift_right<4>(packed[i]), 0x0f0f0f0f),
                        shift_left<3>(and_with(high[i], 0x02020202)));
         high[i] = shift_right<2>(high[i]);
       }
-      use(2 * pair + 1, w, &s.scale[2 * pair + 1], &s.minimum[2 * pair + 1]);
+      use(2 * pair + 1, 0, w, s.scale[2 * pair + 1], s.minimum[2 * pair + 1]);
     }
   }
 };
@@ -105,58 +105,55 @@ struct Q6K {
       scale[4 * i + 2] = mul(d, to_floats(shift_sign<24>(shift_left<8>(packed_scales[i]))));
       scale[4 * i + 3] = mul(d, to_floats(shift_sign<24>(packed_scales[i])));
     }
-    for (std::size_t half = 0; half < 2; ++half) {
-      Rows high[8], packed[8], w[8];
-      load_rows(p + 128 + 32 * half, stride, high);
-      load_rows(p + 144 + 32 * half, stride, high + 4);
+    for (std::size_t quarter = 0; quarter < 4; ++quarter) {
+      const std::size_t half = quarter / 2, part = quarter % 2;
+      Rows high[4], packed[4], w[4];
+      load_rows(p + 128 + 16 * quarter, stride, high);
       for (std::size_t j = 0; j < 2; ++j) {  // sub-blocks j and j + 2 share bytes
-        load_rows(p + 64 * half + 32 * j, stride, packed);
-        load_rows(p + 64 * half + 32 * j + 16, stride, packed + 4);
+        load_rows(p + 64 * half + 32 * j + 16 * part, stride, packed);
         const std::size_t at = 4 * half + j;
-        for (int i = 0; i < 8; ++i) {
+        for (int i = 0; i < 4; ++i) {
           w[i] = or_with(and_with(packed[i], 0x0f0f0f0f),
                          shift_left<4>(and_with(high[i], 0x03030303)));
         }
-        use(at, w, &scale[2 * at], nullptr);
-        for (int i = 0; i < 8; ++i) {
+        use(at, part, w, scale[2 * at + part], row_set(0));
+        for (int i = 0; i < 4; ++i) {
           w[i] = or_with(and_with(shift_right<4>(packed[i]), 0x0f0f0f0f),
                          and_with(high[i], 0x30303030));
           high[i] = shift_right<2>(high[i]);
         }
-        use(at + 2, w, &scale[2 * at + 4], nullptr);
+        use(at + 2, part, w, scale[2 * at + 4 + part], row_set(0));
       }
     }
   }
 };
 
-/// 32 weights of each panel row against kCols activation rows.
+/// 32 / kParts weights of each panel row against kCols activation rows.
 template <class T, int kCols>
-inline void add_products(const Rows (&w)[8], const RowFloats* scale, const RowFloats* minimum,
+inline void add_products(const Rows* w, std::size_t part, RowFloats scale, RowFloats minimum,
                          const ActBlock* const* x, std::size_t block, RowFloats* acc) {
+  constexpr int kQuads = 8 / T::kParts;
   const ActBlock* blocks[kCols];
-  for (int c = 0; c < kCols; ++c) blocks[c] = x[c] + block;
-  for (int part = 0; part < T::kParts; ++part) {
-    constexpr int kQuads = 8 / T::kParts;
-    const std::int8_t *high[kCols], *low[kCols];
-    Rows total[kCols];
-    for (int c = 0; c < kCols; ++c) {
-      high[c] = blocks[c]->high + 4 * kQuads * part;
-      low[c] = blocks[c]->low + 4 * kQuads * part;
-      total[c] = repeat(T::kParts == 1 ? 0 : blocks[c]->offsets[part]);
-    }
-    dot_rows<kQuads, T::kTop, kCols>(w + kQuads * part, high, low, total);
-    for (int c = 0; c < kCols; ++c) {
-      const RowFloats factor = mul(scale[part], row_set(blocks[c]->scale));
-      RowFloats sum = fma(to_floats(total[c]), factor, acc[c]);
-      if constexpr (T::kParts == 1) sum = fma(*minimum, row_set(blocks[c]->sum), sum);
-      acc[c] = sum;
-    }
+  const std::int8_t *high[kCols], *low[kCols];
+  Rows total[kCols];
+  for (int c = 0; c < kCols; ++c) {
+    blocks[c] = x[c] + block;
+    high[c] = blocks[c]->high + 4 * kQuads * part;
+    low[c] = blocks[c]->low + 4 * kQuads * part;
+    total[c] = repeat(T::kParts == 1 ? 0 : blocks[c]->offsets[part]);
+  }
+  dot_rows<kQuads, T::kTop, kCols>(w, high, low, total);
+  for (int c = 0; c < kCols; ++c) {
+    const RowFloats factor = mul(scale, row_set(blocks[c]->scale));
+    RowFloats sum = fma(to_floats(total[c]), factor, acc[c]);
+    if constexpr (T::kParts == 1) sum = fma(minimum, row_set(blocks[c]->sum), sum);
+    acc[c] = sum;
   }
 }
 
-/// kPanel weight rows, `row_bytes` apart, against kCols activation rows, or, if 0, `cols`. Meanwhile
-/// asks for as many bytes from `next` on, evenly: the processor's own prefetching does not follow
-/// kPanel rows at once.
+/// kPanel weight rows, `row_bytes` apart, against kCols activation rows, or, if 0, `cols`.
+/// Meanwhile asks for as many bytes from `next` on, evenly: the processor's own prefetching does
+/// not follow kPanel rows at once.
 template <class T, int kCols>
 void multiply_panel(Bytes w, std::size_t row_bytes, std::size_t n, const ActBlock* const* x,
                     std::size_t cols, RowFloats* out, Bytes next) {
@@ -166,27 +163,28 @@ void multiply_panel(Bytes w, std::size_t row_bytes, std::size_t n, const ActBloc
   for (std::size_t c = 0; c < cols; ++c) acc[c] = row_set(0);
   constexpr std::size_t kLines = (kPanel * T::kBytes / 8 + 63) / 64;
   for (std::size_t b = 0; b < n / 256; ++b, next += kPanel * T::kBytes) {
-    T::decode(w + b * T::kBytes, row_bytes,
-              [&](std::size_t j, const Rows(&q)[8], const RowFloats* scale,
-                  const RowFloats* minimum) __attribute__((always_inline)) {
-                for (std::size_t i = 0; i < kLines; ++i) {
-                  __builtin_prefetch(next + (j * kLines + i) * 64, 0, 2);
+    T::decode(
+        w + b * T::kBytes, row_bytes,
+        [&](std::size_t j, std::size_t part, const Rows* q, RowFloats scale, RowFloats minimum)
+            __attribute__((always_inline)) {
+              for (std::size_t i = part; i < kLines; i += T::kParts) {
+                __builtin_prefetch(next + (j * kLines + i) * 64, 0, 2);
+              }
+              const std::size_t block = 8 * b + j;
+              if constexpr (kCols != 0) {
+                add_products<T, kCols>(q, part, scale, minimum, x, block, acc);
+              } else {
+                std::size_t c = 0;
+                for (; c + 4 <= cols; c += 4) {
+                  add_products<T, 4>(q, part, scale, minimum, x + c, block, acc + c);
                 }
-                const std::size_t block = 8 * b + j;
-                if constexpr (kCols != 0) {
-                  add_products<T, kCols>(q, scale, minimum, x, block, acc);
-                } else {
-                  std::size_t c = 0;
-                  for (; c + 4 <= cols; c += 4) {
-                    add_products<T, 4>(q, scale, minimum, x + c, block, acc + c);
-                  }
-                  if (c + 2 <= cols) {
-                    add_products<T, 2>(q, scale, minimum, x + c, block, acc + c);
-                    c += 2;
-                  }
-                  if (c < cols) add_products<T, 1>(q, scale, minimum, x + c, block, acc + c);
+                if (c + 2 <= cols) {
+                  add_products<T, 2>(q, part, scale, minimum, x + c, block, acc + c);
+                  c += 2;
                 }
-              });
+                if (c < cols) add_products<T, 1>(q, part, scale, minimum, x + c, block, acc + c);
+              }
+            });
   }
   if constexpr (kCols != 0) {
     for (int c = 0; c < kCols; ++c) out[c] = own[c];

@@ -153,25 +153,18 @@ float half_sum(Half a) {
   return a.lane[0];
 }
 
-Ints ints_zero() {
-  return {};
-}
-
-Ints dot(Ints acc, Words a, Words b) {
+Ints dot(Words a, Words b) {
+  Ints out;
   for (int i = 0; i < 16; ++i) {
-    acc.lane[i] += a.lane[2 * i] * b.lane[2 * i] + a.lane[2 * i + 1] * b.lane[2 * i + 1];
+    out.lane[i] = a.lane[2 * i] * b.lane[2 * i] + a.lane[2 * i + 1] * b.lane[2 * i + 1];
   }
-  return acc;
+  return out;
 }
 
 Words load_words(const std::int16_t* p) {
   Words r;
   std::memcpy(r.lane, p, sizeof r.lane);
   return r;
-}
-
-void store_words(std::int16_t* p, Words x) {
-  std::memcpy(p, x.lane, sizeof x.lane);
 }
 
 void store_rounded(std::int16_t* p, Floats x) {
