@@ -27,6 +27,9 @@ constexpr std::array kTraits = {
     Traits{"deepseek", Architecture::deepseek, RopeStyle::interleaved, QkNorm::none, false, false},
     Traits{"deepseek2", Architecture::deepseek2, RopeStyle::interleaved, QkNorm::none, false,
            false},
+    Traits{"granite", Architecture::granite, RopeStyle::interleaved, QkNorm::none, false, false},
+    Traits{"granitemoe", Architecture::granitemoe, RopeStyle::interleaved, QkNorm::none, true,
+           false},
 };
 
 /// Metadata under the architecture's prefix, with bounds.
@@ -163,6 +166,29 @@ void read_rope(const Keys& keys, RopeStyle style, Config& config) {
   }
 }
 
+void read_factors(const Keys& keys, Config& config) {
+  if (config.architecture != Architecture::granite &&
+      config.architecture != Architecture::granitemoe) {
+    return;
+  }
+  if (!keys.boolean("rope.scaling.finetuned", true)) {
+    keys.refuse("has no positions in its attention, which is not supported");
+  }
+  if (keys.has("deepstack_mapping")) keys.refuse("reads images, which is not supported");
+  const auto factor = [&](std::string_view key, float otherwise) {
+    const float value = keys.number(key, 0);
+    if (value == 0) return otherwise;  // how converters write "none"
+    if (!(value >= 1e-6f && value <= 1e6f)) {
+      keys.refuse("has a value out of reason in " + keys.full(key));
+    }
+    return value;
+  };
+  config.factors.embedding = factor("embedding_scale", 1);
+  config.factors.residual = factor("residual_scale", 1);
+  config.factors.logits = 1 / factor("logit_scale", 1);
+  config.score_scale = factor("attention.scale", config.score_scale);
+}
+
 void read_gate(const Keys& keys, const Traits& traits, Config& config) {
   config.experts = keys.optional("expert_count", 0, 1 << 14);
   if (config.experts == 0) return;
@@ -202,6 +228,7 @@ Config Config::read(const Gguf& gguf) {
   config.width = keys.required("embedding_length", 1 << 17);
   read_attention(keys, config);
   read_rope(keys, traits.rope, config);
+  read_factors(keys, config);
   read_gate(keys, traits, config);
   if (keys.optional("attention.sliding_window", 0, 1 << 30) != 0) {
     keys.refuse("uses sliding-window attention, which is not supported");

@@ -20,6 +20,8 @@ enum class Architecture : std::uint8_t {
   qwen3moe,
   deepseek,   // v1
   deepseek2,  // V2, V2-Lite, V3: latent attention
+  granite,
+  granitemoe,
 };
 
 enum class RopeStyle : std::uint8_t {
@@ -60,6 +62,13 @@ struct Latent {
   bool split = false;  // attn_k_b and attn_v_b instead of attn_kv_b
 };
 
+/// Constants of the Granite models (the "power scheduler" report, arXiv 2408.13359); 1: none.
+struct Factors {
+  float embedding = 1;
+  float residual = 1;  // multiplies what attention and experts add
+  float logits = 1;
+};
+
 struct Config {
   Architecture architecture = Architecture::llama;
   std::string architecture_name;
@@ -74,6 +83,7 @@ struct Config {
   int head_v = 0;
   float rms_eps = 1e-5f;
   float score_scale = 1;  // multiplies <q, k>
+  Factors factors;
   QkNorm qk_norm = QkNorm::none;
   Rope rope;
   Latent latent;

@@ -16,6 +16,11 @@ constexpr std::size_t kChunkMax = 128;
 constexpr std::size_t kTasksPerThread = 6;
 const GatePolicy kModelPolicy;
 
+void scale(float* x, std::size_t n, float factor) {
+  if (factor == 1) return;
+  for (std::size_t i = 0; i < n; ++i) x[i] *= factor;
+}
+
 }  // namespace
 
 void Forward::Activations::resize(std::size_t rows, std::size_t size, const Weights& weights) {
@@ -119,8 +124,9 @@ void Forward::run(std::span<const BatchRow> rows) {
 void Forward::embed() {
   const Matrix& table = model_.weights.embedding;
   for (std::size_t i = 0; i < rows_.size(); ++i) {
-    dequantize(table.type, table.row(static_cast<std::size_t>(rows_[i].token)), table.cols,
-               residual_.data() + i * table.cols);
+    float* x = residual_.data() + i * table.cols;
+    dequantize(table.type, table.row(static_cast<std::size_t>(rows_[i].token)), table.cols, x);
+    scale(x, table.cols, config_.factors.embedding);
   }
 }
 
@@ -204,7 +210,8 @@ void Forward::attend(std::size_t layer) {
   const Product output{&a.output, normed_.row(0), width};
   multiply({&output, 1}, attended_.rows(), rows_.size());
   for (std::size_t row = 0; row < rows_.size(); ++row) {
-    kernels_.add(residual_.data() + row * width, normed_.row(row), width);
+    kernels_.add_scaled(residual_.data() + row * width, normed_.row(row), config_.factors.residual,
+                        width);
   }
 }
 
@@ -436,7 +443,7 @@ void Forward::group_by_expert(const Layer& layer) {
   const auto fill = [&](std::size_t slot, std::size_t row, const Expert& expert, float weight) {
     slot_ffn_[slot] = static_cast<std::uint32_t>(expert.gate.rows);
     slot_row_[slot] = static_cast<std::uint32_t>(row);
-    slot_weight_[slot] = weight;
+    slot_weight_[slot] = weight * config_.factors.residual;
     slot_x_[slot] = normed_.rows()[row];
   };
   for (std::size_t row = 0; row < rows; ++row) {
@@ -631,6 +638,7 @@ void Forward::compute_logits() {
   team_.run(static_cast<std::uint32_t>(logit_rows_.size()), [&](std::uint32_t i, int) {
     kernels_.rms_norm(residual_.data() + logit_rows_[i] * width, model_.weights.output_norm.data(),
                       width, config_.rms_eps, final_.row(i));
+    scale(final_.row(i), width, config_.factors.logits);  // as if the logits were
     final_.finish(kernels_, i);
   });
   logits_.resize(logit_rows_.size() * static_cast<std::size_t>(config_.vocabulary));

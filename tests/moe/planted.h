@@ -23,6 +23,7 @@ struct PlantedShape {
   std::uint32_t q_rank = 0, kv_rank = 32, nope = 16, rope = 8;
   bool sigmoid = false;  // with selection bias, 4 groups of which 2 are used, scale 2.5
   float yarn_factor = 0;
+  bool factors = false;  // Granite's, of embeddings, residuals, scores and logits
 };
 
 /// F32 weights of plausible size.
@@ -89,6 +90,12 @@ struct Planted {
         writer.add(a + "expert_weights_scale", 2.5f);
         writer.add(a + "expert_group_count", std::uint32_t{4});
         writer.add(a + "expert_group_used_count", std::uint32_t{2});
+      }
+      if (s.factors) {
+        writer.add(a + "embedding_scale", 3.0f);
+        writer.add(a + "residual_scale", 0.22f);
+        writer.add(a + "attention.scale", 0.0625f);
+        writer.add(a + "logit_scale", 6.0f);
       }
       if (s.yarn_factor > 0) {
         writer.add(a + "rope.scaling.type", std::string_view("yarn"));

@@ -39,14 +39,17 @@ class Reference {
     const Matrix table = matrix("token_embd.weight");
     Matrix x(static_cast<int>(tokens.size()), table.cols());
     for (int t = 0; t < x.rows(); ++t) x.row(t) = table.row(tokens[static_cast<std::size_t>(t)]);
+    x *= number("embedding_scale", 1);
+    const double residual = number("residual_scale", 1);
     for (int layer = 0; layer < integer("block_count"); ++layer) {
       blk_ = "blk." + std::to_string(layer) + ".";
-      x += latent_ ? latent_attention(norm(x, blk_ + "attn_norm"))
-                   : attention(norm(x, blk_ + "attn_norm"));
-      x += feed_forward(norm(x, blk_ + "ffn_norm"));
+      x += residual * (latent_ ? latent_attention(norm(x, blk_ + "attn_norm"))
+                               : attention(norm(x, blk_ + "attn_norm")));
+      x += residual * feed_forward(norm(x, blk_ + "ffn_norm"));
     }
     const bool tied = gguf_.tensor("output.weight") == nullptr;
-    return norm(x, "output_norm") * (tied ? table : matrix("output.weight")).transpose();
+    return norm(x, "output_norm") * (tied ? table : matrix("output.weight")).transpose() /
+           number("logit_scale", 1);
   }
 
  private:
@@ -145,12 +148,13 @@ class Reference {
     const Matrix v = project("v");
     for (int h = 0; h < heads_; ++h) rotate(q, h * head_k_);
     for (int h = 0; h < heads_kv_; ++h) rotate(k, h * head_k_);
+    const double scale = number("attention.scale", 1 / std::sqrt(static_cast<double>(head_k_)));
     Matrix out(x.rows(), heads_ * head_v_);
     for (int h = 0; h < heads_; ++h) {
       const int g = h / (heads_ / heads_kv_);
       out.middleCols(h * head_v_, head_v_) =
           attend(q.middleCols(h * head_k_, head_k_), k.middleCols(g * head_k_, head_k_),
-                 v.middleCols(g * head_v_, head_v_), 1 / std::sqrt(static_cast<double>(head_k_)));
+                 v.middleCols(g * head_v_, head_v_), scale);
     }
     return out * matrix(blk_ + "attn_output.weight").transpose();
   }
@@ -237,8 +241,8 @@ class Reference {
     }
     Vector weights = Vector::Zero(experts);
     for (const int e : best(choice, integer("expert_used_count"))) weights(e) = s(e);
-    const bool renormalise =
-        gguf_.boolean(a_ + ".expert_weights_norm").value_or(a_ == "llama" || a_ == "qwen3moe");
+    const bool renormalise = gguf_.boolean(a_ + ".expert_weights_norm")
+                                 .value_or(a_ == "llama" || a_ == "qwen3moe" || a_ == "granitemoe");
     if (renormalise) weights /= weights.sum();
     return weights * number("expert_weights_scale", 1);
   }

@@ -49,6 +49,9 @@ std::vector<PlantedShape> shapes() {
        .latent_split = true,
        .q_rank = 32,
        .sigmoid = true},
+      {.architecture = "granite", .experts = 0, .factors = true},
+      {.architecture = "granitemoe", .experts = 16, .used = 4, .shared_ffn = 48, .factors = true},
+      {.architecture = "granitemoe"},
   };
 }
 
