@@ -18,9 +18,11 @@ struct ReadLimits {
   std::size_t json_bytes_max = 64 * 1024;
 };
 
+constexpr double kDecideNever = 2;  // for `decide_at`: no posterior reaches it
+
 struct BallotRules {
   double correlation = 0.4;       // mean phi of the experts' outcomes; 0: independent
-  double decide_at = 0.97;        // posterior at which the rest is not waited for; above 1: never
+  double decide_at = 0.97;        // posterior at which the rest is not waited for
   double rest_counts = 1;         // share of the waiting weight that the leader must stand
                                   // against; below 1: the rest will not all say the same
   std::uint32_t replies_min = 1;  // readable votes before the posterior may decide

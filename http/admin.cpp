@@ -14,10 +14,6 @@ using Json = nlohmann::json;
 
 constexpr std::int64_t kPageRows = 100;
 
-const AdminDoors& doors_of(Session& session) {
-  return *session.thread().doors().admin;
-}
-
 /// `/admin/experts/...`: experts.
 std::string kind_of(const Session& session) {
   constexpr std::size_t kHead = 7;  // "/admin/"
@@ -52,7 +48,7 @@ void change(Session& session, Edit::Verb verb) {
 void change_with_body(Session& session, Edit::Verb verb) {
   auto edit = edit_of(session, verb);
   if (!edit) return;
-  const AdminOptions& limits = doors_of(session).options;
+  const AdminOptions& limits = admin_doors(session).options;
   if (session.request().body.size() > limits.document_bytes_max)
     return reply_problem(
         session, Fault::body_too_large,
@@ -75,11 +71,11 @@ std::optional<std::int64_t> number_of(const std::string& text) {
 void list_resources(Session& session) {
   QueryFields query(session.request().query(), {"name", "origin", "enabled", "limit", "after"});
   const auto limit =
-      query.integer("limit", kPageRows, 1, doors_of(session).options.versions_page_max);
+      query.integer("limit", kPageRows, 1, admin_doors(session).options.versions_page_max);
   if (query.problem()) return fill(session.response(), *query.problem());
   const auto name = query.text("name"), origin = query.text("origin"), after = query.text("after");
   const auto enabled = query.text("enabled");
-  auto all = doors_of(session).list(kind_of(session));
+  auto all = admin_doors(session).list(kind_of(session));
   std::sort(all.begin(), all.end(), [](const auto& a, const auto& b) { return a.name < b.name; });
   Json page = Json::array();
   bool more = false;
@@ -90,7 +86,7 @@ void list_resources(Session& session) {
     if (!enabled.empty() && on != query.flag("enabled")) continue;
     more = static_cast<std::int64_t>(page.size()) == limit;
     if (more) break;
-    page.push_back(json_of(shown, doors_of(session)));
+    page.push_back(json_of(shown, admin_doors(session)));
   }
   Json body = {{"object", "list"}, {"has_more", more}};
   body["next"] = more ? page.back()["name"] : Json();
@@ -99,10 +95,10 @@ void list_resources(Session& session) {
 }
 
 void show_resource(Session& session) {
-  for (const auto& shown : doors_of(session).list(kind_of(session))) {
+  for (const auto& shown : admin_doors(session).list(kind_of(session))) {
     if (shown.name != session.argument()) continue;
     session.response().add("etag", shown.etag);
-    return reply_json(session, json_of(shown, doors_of(session)));
+    return reply_json(session, json_of(shown, admin_doors(session)));
   }
   reply_problem(session, Fault::no_such_row,
                 "there is no " + kind_of(session) + "/" + session.argument(), "name");
@@ -133,7 +129,7 @@ void disable_expert(Session& session) {
 }
 
 boost::asio::awaitable<void> check_expert(Session& session) {
-  const AdminDoors& doors = doors_of(session);
+  const AdminDoors& doors = admin_doors(session);
   std::optional<Json> checked;
   std::string failure;
   std::function<void()> job = [&] {
@@ -154,16 +150,16 @@ boost::asio::awaitable<void> check_expert(Session& session) {
 }
 
 void show_config(Session& session) {
-  reply_json(session, doors_of(session).config());
+  reply_json(session, admin_doors(session).config());
 }
 
 void list_versions(Session& session) {
   QueryFields query(session.request().query(), {"before", "limit"});
   const auto before = query.integer("before", 0, 0, INT64_MAX);
   const auto limit =
-      query.integer("limit", kPageRows, 1, doors_of(session).options.versions_page_max);
+      query.integer("limit", kPageRows, 1, admin_doors(session).options.versions_page_max);
   if (query.problem()) return fill(session.response(), *query.problem());
-  Json page = doors_of(session).versions(before, static_cast<int>(limit));
+  Json page = admin_doors(session).versions(before, static_cast<int>(limit));
   const bool more = static_cast<std::int64_t>(page.size()) == limit;
   Json body = {{"object", "list"}, {"has_more", more}};
   body["next"] = more ? page.back()["version"] : Json();
@@ -173,7 +169,7 @@ void list_versions(Session& session) {
 
 void show_version(Session& session) {
   const auto number = number_of(session.argument());
-  auto version = number ? doors_of(session).version(*number) : std::nullopt;
+  auto version = number ? admin_doors(session).version(*number) : std::nullopt;
   if (version) return reply_json(session, *version);
   reply_problem(session, Fault::no_such_row, "there is no version " + session.argument(),
                 "version");

@@ -21,6 +21,7 @@
 namespace http {
 
 class Session;
+struct AdminDoors;
 struct Edited;
 struct Edit;
 
@@ -111,6 +112,9 @@ class QueryFields {
   std::vector<std::pair<std::string, std::string>> fields_;
   std::optional<Problem> problem_;
 };
+
+/// What the administrators' endpoints need: there, since they are served only where it is set.
+const AdminDoors& admin_doors(Session& session);
 
 void reply_json(Session& session, const nlohmann::json& body, int status = 200);
 void reply_problem(Session& session, Fault fault, std::string message, std::string param = "");

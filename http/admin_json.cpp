@@ -168,6 +168,10 @@ void reply_json(Session& session, const Json& body, int status) {
   session.response().body = body.dump(-1, ' ', false, Json::error_handler_t::replace);
 }
 
+const AdminDoors& admin_doors(Session& session) {
+  return *session.thread().doors().admin;
+}
+
 void reply_problem(Session& session, Fault fault, std::string message, std::string param) {
   Problem problem;
   problem.fault = fault;
@@ -199,7 +203,7 @@ std::string author_of(const Session& session) {
 
 void finish_edit(Session& session, const Edit& edit) {
   using Verdict = Edited::Verdict;
-  const Edited edited = session.thread().doors().admin->edit(edit);
+  const Edited edited = admin_doors(session).edit(edit);
   const bool good = edited.verdict == Verdict::applied || edited.verdict == Verdict::valid ||
                     edited.verdict == Verdict::unchanged;
   if (!good) {

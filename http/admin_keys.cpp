@@ -16,7 +16,7 @@ constexpr std::int64_t kMicrousdMax = 1'000'000'000'000;  // a million dollars
 constexpr std::int64_t kLifeSecondsMax = 100LL * 366 * 86'400;
 
 KeyDesk& desk_of(Session& session) {
-  return *session.thread().doors().admin->keys;
+  return *admin_doors(session).keys;
 }
 
 Json json_of(const Key& key, std::int64_t now_us) {
@@ -159,7 +159,7 @@ void show_key(Session& session) {
 }
 
 void make_key(Session& session) {
-  const AdminOptions& limits = session.thread().doors().admin->options;
+  const AdminOptions& limits = admin_doors(session).options;
   Json body;
   if (auto problem = read_json(session.request().body, limits.document_depth_max, body))
     return fill(session.response(), *problem);

@@ -24,7 +24,7 @@ using Json = nlohmann::json;
 constexpr std::size_t kFaultsTold = 100;
 
 std::string path_of(Session& session) {
-  return session.thread().doors().admin->knowledge_path;
+  return admin_doors(session).knowledge_path;
 }
 
 store::Knowledge open_for_writing(const std::string& path) {
@@ -58,7 +58,7 @@ asio::awaitable<bool> work(Session& session, std::function<void()> job) {
       failure = error.what();
     }
   };
-  co_await session.thread().doors().admin->workers->run(std::move(caught));
+  co_await admin_doors(session).workers->run(std::move(caught));
   if (failure.empty()) co_return true;
   reply_problem(session, Fault::bad_resource, failure);
   co_return false;
@@ -120,7 +120,7 @@ asio::awaitable<void> export_collection(Session& session) {
     store::KnowledgeReader reader(path);
     reader.export_collection(session.argument(), [&](std::string_view line) {
       lines.append(line).append("\n");
-      if (lines.size() > session.thread().doors().admin->options.policy_bytes_max)
+      if (lines.size() > admin_doors(session).options.policy_bytes_max)
         throw std::runtime_error(
             "the collection is too large to be sent in one piece: `skillyard "
             "knowledge export` writes it to a file");

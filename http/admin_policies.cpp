@@ -104,7 +104,7 @@ Json frontier_of(const router::Policy& policy, const std::set<std::string>& pool
 asio::awaitable<void> show_of_policy(
     Session& session,
     std::function<Json(const router::Policy&, const std::set<std::string>&)> make) {
-  const AdminDoors& doors = *session.thread().doors().admin;
+  const AdminDoors& doors = admin_doors(session);
   const auto policy = doors.policy();
   const auto pool = pool_of(doors);
   Json shown;

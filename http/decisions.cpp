@@ -145,7 +145,7 @@ std::optional<store::Stored> find_decision(store::Reader& reader, store::Journal
   return reader.decision(id);
 }
 
-bool text_fits(const OrderedJson& body, const char* name, std::string& into) {
+bool text_fits(const nlohmann::json& body, const char* name, std::string& into) {
   if (!body.contains(name) || body[name].is_null()) return true;
   if (!body[name].is_string()) return false;
   into = body[name].get<std::string>();
@@ -154,11 +154,11 @@ bool text_fits(const OrderedJson& body, const char* name, std::string& into) {
 
 /// The body as feedback, or nothing after the response says what is wrong with it.
 std::optional<store::Feedback> feedback_of(Session& session) {
-  const OrderedJson::parser_callback_t shallow = [](int depth, OrderedJson::parse_event_t,
-                                                    OrderedJson&) {
-    return depth <= kFeedbackDepthMax;
-  };
-  const OrderedJson body = OrderedJson::parse(session.request().body, shallow, false);
+  nlohmann::json body;
+  if (auto problem = read_json(session.request().body, kFeedbackDepthMax, body)) {
+    fill(session.response(), *problem);
+    return std::nullopt;
+  }
   if (!body.is_object()) {
     refuse(session, Fault::bad_json, "", "the body must be a JSON object");
     return std::nullopt;

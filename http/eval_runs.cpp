@@ -17,10 +17,6 @@ namespace {
 
 using Json = nlohmann::json;
 
-const AdminDoors& run_doors(Session& session) {
-  return *session.thread().doors().admin;
-}
-
 /// What is wanted of a run; faults are told all at once.
 class Wish : public WishReader {
  public:
@@ -129,7 +125,7 @@ void keep_outcomes(const AdminDoors& doors, const std::string& name, std::string
 void list_outcomes(Session& session) {
   Json list = Json::array();
   std::error_code error;
-  for (const auto& file : fs::directory_iterator(run_doors(session).outcomes_dir, error))
+  for (const auto& file : fs::directory_iterator(admin_doors(session).outcomes_dir, error))
     if (file.is_regular_file(error) && is_file_name(file.path().filename().string()))
       list.push_back({{"name", file.path().filename().string()}, {"bytes", file.file_size(error)}});
   std::sort(list.begin(), list.end());
@@ -142,7 +138,7 @@ void put_outcomes(Session& session) {
     return reply_problem(session, Fault::bad_value,
                          "a file's name has letters, digits, `.`, `_` and `-`, at most 100",
                          "name");
-  keep_outcomes(run_doors(session), name, session.request().body);
+  keep_outcomes(admin_doors(session), name, session.request().body);
   reply_json(
       session,
       {{"object", "skillyard.outcomes"}, {"name", name}, {"bytes", session.request().body.size()}},
@@ -152,7 +148,7 @@ void put_outcomes(Session& session) {
 void remove_outcomes(Session& session) {
   const std::string& name = session.argument();
   std::error_code error;
-  if (!is_file_name(name) || !fs::remove(fs::path(run_doors(session).outcomes_dir) / name, error))
+  if (!is_file_name(name) || !fs::remove(fs::path(admin_doors(session).outcomes_dir) / name, error))
     return reply_problem(session, Fault::no_such_row,
                          "there is no uploaded file `" + name + "`; GET /eval/outcomes", "name");
   reply_json(session, {{"object", "skillyard.outcomes"}, {"name", name}, {"deleted", true}});
@@ -161,7 +157,7 @@ void remove_outcomes(Session& session) {
 void start_eval(Session& session) {
   Json body;
   if (!read_wish(session, body)) return;
-  const Wish wish(body, run_doors(session));
+  const Wish wish(body, admin_doors(session));
   if (refuse_wish(session, wish.faults)) return;
   start_job(session, job_id(session, "eval"), body,
             [policy = wish.policy, options = wish.options,

@@ -20,10 +20,6 @@ constexpr std::size_t kJobNamesMax = 1'000;
 constexpr std::size_t kFileNameBytesMax = 100;
 constexpr std::size_t kPage = 100;
 
-const AdminDoors& job_doors(Session& session) {
-  return *session.thread().doors().admin;
-}
-
 std::string kind_of(const std::string& id) {
   return id.substr(0, id.find('_'));
 }
@@ -48,7 +44,7 @@ Json json_of(const store::EvalRun& run, const router::Jobs& jobs) {
 
 /// The job that the path names, or the reply that there is none.
 std::optional<store::EvalRun> find_job(Session& session) {
-  auto run = job_doors(session).eval_book->find(session.argument());
+  auto run = admin_doors(session).eval_book->find(session.argument());
   const bool eval_only = session.request().path().starts_with("/eval/");
   if (run && eval_only && kind_of(run->id) != "eval") run.reset();
   if (!run)
@@ -118,7 +114,7 @@ void WishReader::read_files(const std::string& name, const Json& value,
 }
 
 bool read_wish(Session& session, Json& into) {
-  const auto depth_max = job_doors(session).options.document_depth_max;
+  const auto depth_max = admin_doors(session).options.document_depth_max;
   if (auto problem = read_json(session.request().body, depth_max, into))
     return fill(session.response(), *problem), false;
   if (into.is_object()) return true;
@@ -143,7 +139,7 @@ std::string job_id(Session& session, const char* kind) {
 }
 
 void start_job(Session& session, const std::string& id, const Json& request, JobWork work) {
-  const AdminDoors& doors = job_doors(session);
+  const AdminDoors& doors = admin_doors(session);
   store::EvalRun run;
   run.id = id;
   run.created_us = session.began_unix_us();
@@ -156,7 +152,7 @@ void start_job(Session& session, const std::string& id, const Json& request, Job
 }
 
 void reply_jobs(Session& session, const std::string& kind) {
-  const AdminDoors& doors = job_doors(session);
+  const AdminDoors& doors = admin_doors(session);
   Json list = Json::array();
   for (const auto& run : doors.eval_book->list(static_cast<int>(store::kEvalRunsMax))) {
     if (list.size() < kPage && (kind.empty() || kind_of(run.id) == kind))
@@ -171,7 +167,7 @@ void list_jobs(Session& session) {
 
 void show_job(Session& session) {
   if (const auto run = find_job(session))
-    reply_json(session, json_of(*run, *job_doors(session).jobs));
+    reply_json(session, json_of(*run, *admin_doors(session).jobs));
 }
 
 void show_job_page(Session& session) {
@@ -187,7 +183,7 @@ void show_job_page(Session& session) {
 void cancel_job(Session& session) {
   const auto run = find_job(session);
   if (!run) return;
-  if (!job_doors(session).jobs->cancel(run->id))
+  if (!admin_doors(session).jobs->cancel(run->id))
     return reply_problem(session, Fault::bad_resource,
                          "this job is not under way; its status is " + run->status, "id");
   const bool eval = kind_of(run->id) == "eval";

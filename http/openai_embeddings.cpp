@@ -22,7 +22,7 @@ constexpr std::string_view kInputWanted =
 /// One input in words.
 bool read_text(Reading& r, std::string_view param, std::string_view text) {
   if (text.empty()) return r.fail(Fault::bad_value, param, "`input` must not hold empty strings");
-  r.query.needs.tokens_in_estimate += static_cast<std::int64_t>(text.size() + 3) / 4;
+  r.query.needs.tokens_in_estimate += router::estimate_tokens(text.size());
   if (r.query.text.empty())
     r.query.text = text_to_route({{experts::Role::user, std::string(text)}}, r.options);
   return true;

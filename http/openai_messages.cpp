@@ -199,7 +199,8 @@ bool read_messages(Reading& r, std::string_view param, element value) {
     if (!read_message(r, index++, message)) return false;
   }
   if (index == 0) return r.fail_type(param, "an array of at least one message");
-  r.query.needs.tokens_in_estimate = (r.query.needs.tokens_in_estimate + 3) / 4;
+  std::int64_t& tokens = r.query.needs.tokens_in_estimate;  // bytes so far
+  tokens = router::estimate_tokens(static_cast<std::size_t>(tokens));
   return true;
 }
 

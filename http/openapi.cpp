@@ -266,7 +266,7 @@ Json openapi_document(const Json& shapes) {
 }
 
 void show_openapi(Session& session) {
-  reply_json(session, openapi_document(session.thread().doors().admin->shapes()));
+  reply_json(session, openapi_document(admin_doors(session).shapes()));
 }
 
 }  // namespace http

@@ -145,7 +145,7 @@ router::Promotion compare(const router::Policy& running, const router::Policy& f
 void start_training(Session& session) {
   Json body;
   if (!read_wish(session, body)) return;
-  const TrainWish wish(body, *session.thread().doors().admin);
+  const TrainWish wish(body, admin_doors(session));
   if (refuse_wish(session, wish.faults)) return;
   const auto id = job_id(session, "train");
   const PolicyKeeper keeper(session, id);
@@ -163,7 +163,7 @@ void start_training(Session& session) {
 void start_learning(Session& session) {
   Json body;
   if (!read_wish(session, body)) return;
-  const AdminDoors& doors = *session.thread().doors().admin;
+  const AdminDoors& doors = admin_doors(session);
   const LearnWish wish(body, doors);
   if (refuse_wish(session, wish.faults)) return;
   const auto id = job_id(session, "learn");

@@ -42,7 +42,7 @@ std::string sha256_of(std::string_view bytes) {
 }  // namespace
 
 PolicyKeeper::PolicyKeeper(Session& session, std::string note)
-    : doors_(*session.thread().doors().admin),
+    : doors_(admin_doors(session)),
       journal_(session.thread().doors().records->journal()),
       author_(author_of(session)),
       note_(std::move(note)) {}

@@ -203,7 +203,7 @@ Json ask(const AdminDoors& doors, const router::InterviewTask& task, const std::
 }  // namespace
 
 void start_probe(Session& session) {
-  const AdminDoors& doors = *session.thread().doors().admin;
+  const AdminDoors& doors = admin_doors(session);
   QueryFields query(session.request().query(), {"dry_run"});
   if (query.problem()) return fill(session.response(), *query.problem());
   Json body;

@@ -13,12 +13,7 @@ namespace {
 
 using experts::Clock;
 
-constexpr std::int64_t kBytesPerToken = 4;            // as the edge estimates a prompt
 constexpr std::size_t kPassageBytesExpected = 1'200;  // before any is seen
-
-std::int64_t tokens_of(std::size_t bytes) {
-  return (static_cast<std::int64_t>(bytes) + kBytesPerToken - 1) / kBytesPerToken;
-}
 
 std::size_t bytes_of(const store::Passage& passage) {
   return kMarkBytes + std::min(passage.source.size(), kPassageNameBytesMax) +
@@ -27,7 +22,7 @@ std::size_t bytes_of(const store::Passage& passage) {
 }
 
 RetrievalPrice price_of(const RetrievalTask& task, std::size_t bytes) {
-  const auto tokens = static_cast<double>(tokens_of(kFrameBytes + bytes));
+  const auto tokens = static_cast<double>(estimate_tokens(kFrameBytes + bytes));
   return {.microusd = tokens * static_cast<double>(task.price_in_microusd) / 1e6};
 }
 
@@ -54,7 +49,7 @@ void keep_those_that_fit(const RetrievalTask& task, std::vector<store::Passage>&
   std::size_t bytes = kFrameBytes, kept = 0;
   for (; kept < found.size(); ++kept) {
     bytes += bytes_of(found[kept]);
-    if (tokens_of(bytes) > task.tokens_free) break;
+    if (estimate_tokens(bytes) > task.tokens_free) break;
   }
   found.resize(kept);
 }

@@ -27,6 +27,11 @@ struct Knobs {
   std::optional<aggregator::Mode> aggregation;        // not set: as the pool says
 };
 
+/// Tokens of a text before any server counted them.
+inline std::int64_t estimate_tokens(std::size_t bytes) {
+  return (static_cast<std::int64_t>(bytes) + 3) / 4;
+}
+
 /// What the request needs that not every expert can do.
 struct Needs {
   bool tools = false;
@@ -35,7 +40,7 @@ struct Needs {
   bool logprobs = false;
   bool many = false;                    // n > 1
   std::int64_t choices = 1;             // n
-  std::int64_t tokens_in_estimate = 0;  // bytes / 4 of all text
+  std::int64_t tokens_in_estimate = 0;  // of all text
   std::int64_t tokens_out_max = 0;      // 0: not said
 };
 

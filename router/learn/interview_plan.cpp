@@ -5,11 +5,10 @@
 #include <stdexcept>
 
 #include "router/learn/outcomes.h"
+#include "router/query.h"
 
 namespace router {
 namespace {
-
-constexpr double kPromptBytesPerToken = 4;
 
 bool is_wanted(const InterviewOptions& options, const std::string& skill) {
   return options.skills.empty() ||
@@ -71,7 +70,7 @@ void InterviewPlan::plan_rounds(std::size_t skill_calls) {
 }
 
 double call_microusd_max(const InterviewPrice& price, std::size_t prompt_bytes, int tokens_out) {
-  return (static_cast<double>(prompt_bytes) / kPromptBytesPerToken * static_cast<double>(price.in) +
+  return (static_cast<double>(estimate_tokens(prompt_bytes)) * static_cast<double>(price.in) +
           static_cast<double>(tokens_out) * static_cast<double>(price.out)) /
          1e6;
 }

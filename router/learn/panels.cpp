@@ -20,7 +20,6 @@ namespace {
 
 using aggregator::Mode;
 
-constexpr double kNoPosterior = 2;         // a posterior to stop at that is not reached
 constexpr std::size_t kSkillsOfRoute = 5;  // a route lists that many; the learner sees no more
 
 struct Supporter {
@@ -314,10 +313,10 @@ Tried try_panel(const Votes& votes, const Matrix& predicted, const Panels& panel
 float find_decide_at(const std::function<double(std::size_t seats, double decide_at)>& accuracy,
                      const PanelSettings& settings) {
   constexpr double kGrid[] = {0.99, 0.97, 0.95, 0.93, 0.9, 0.87, 0.84, 0.8, 0.75, 0.7, 0.6};
-  double found = kNoPosterior;
+  double found = aggregator::kDecideNever;
   for (std::size_t seats : {settings.seats, settings.seats_wide}) {
-    const double whole = accuracy(seats, kNoPosterior);
-    double lowest = kNoPosterior;
+    const double whole = accuracy(seats, aggregator::kDecideNever);
+    double lowest = aggregator::kDecideNever;
     for (double decide_at : kGrid) {
       if (accuracy(seats, decide_at) < whole - settings.accuracy_given) break;
       lowest = decide_at;
@@ -477,10 +476,11 @@ Panels fit_panels(const Votes& votes, const Matrix& predicted, const Matrix& ski
   std::vector<std::uint32_t> first(rows, 0);
   for (std::size_t r : counted) first[r] = shares[r].front().skill;
   Trials trials;
-  trials.alone = try_all(1, Mode::weighted, kNoPosterior);
+  trials.alone = try_all(1, Mode::weighted, aggregator::kDecideNever);
   trials.weighted = try_all(settings.seats, Mode::weighted, panels.decide_at);
-  trials.plurality = try_all(settings.seats, Mode::plurality, kNoPosterior);
-  if (!votes.number.empty()) trials.fused = try_all(settings.seats, Mode::fused, kNoPosterior);
+  trials.plurality = try_all(settings.seats, Mode::plurality, aggregator::kDecideNever);
+  if (!votes.number.empty())
+    trials.fused = try_all(settings.seats, Mode::fused, aggregator::kDecideNever);
   panels.mode = find_modes(votes, first, trials, skill_count, settings);
   return panels;
 }

@@ -15,8 +15,6 @@ namespace {
 
 using aggregator::Mode;
 
-constexpr double kAskAll = 2;  // a posterior to stop at that is not reached
-
 enum class Style : std::uint8_t { waves, all_at_once, heads };
 
 struct Sitting {
@@ -52,7 +50,8 @@ Sitting sit(const Route& route, const Votes& votes, std::size_t row, aggregator:
             Style style) {
   Sitting sitting;
   const std::size_t seats = plan.competence.size();
-  if (style != Style::waves) plan.ballot.decide_at = kAskAll, plan.ballot.rest_counts = 1;
+  if (style != Style::waves)
+    plan.ballot.decide_at = aggregator::kDecideNever, plan.ballot.rest_counts = 1;
   if (plan.mode == Mode::fused && style != Style::heads) return fuse(route, votes, row, plan);
   const auto counting = style == Style::heads || plan.mode == Mode::plurality
                             ? aggregator::Counting::plurality

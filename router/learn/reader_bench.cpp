@@ -10,12 +10,12 @@
 #include <stdexcept>
 
 #include "aggregator/ballot.h"
+#include "router/query.h"
 #include "router/splitmix.h"
 
 namespace router {
 namespace {
 
-constexpr double kReaderBytesPerToken = 4;
 constexpr int kStrataResamples = 2'000;
 
 /// Orders that differ, as many as asked for or as there are.
@@ -40,7 +40,7 @@ double estimate_cost(const ReaderBenchPlan& plan, const ReaderCandidate& candida
   for (const auto& readings : plan.readings)
     for (const auto& reading : readings)
       for (const experts::Message& message : reading.messages)
-        tokens_in += static_cast<double>(message.text.size()) / kReaderBytesPerToken;
+        tokens_in += static_cast<double>(estimate_tokens(message.text.size()));
   const double out = static_cast<double>(plan.calls) * static_cast<double>(tokens_out);
   return (tokens_in * static_cast<double>(candidate.price_in_microusd) +
           out * static_cast<double>(candidate.price_out_microusd)) *

@@ -5,8 +5,10 @@
 
 #include <cstdio>
 #include <fstream>
+#include <functional>
 #include <random>
 
+#include "experts/moe/config.h"
 #include "tests/moe/gguf_writer.h"
 
 namespace moe {
@@ -87,6 +89,34 @@ TEST(Gguf, RefusesWithAReason) {
   EXPECT_NE(refusal_of(alignment.bytes()).find("general.alignment"), std::string::npos);
 }
 
+TEST(Config, RefusesGranitesThatItWouldRunWrongly) {
+  const auto refusal = [](const std::function<void(GgufWriter&)>& add) -> std::string {
+    GgufWriter writer;
+    writer.add("general.architecture", std::string_view("granite"));
+    for (const char* key : {"block_count", "context_length", "attention.head_count"}) {
+      writer.add(std::string("granite.") + key, std::uint32_t{2});
+    }
+    writer.add("granite.embedding_length", std::uint32_t{64});
+    add(writer);
+    const auto bytes = writer.bytes();
+    try {
+      Config::read(Gguf::parse(bytes, "granite.gguf"));
+    } catch (const std::runtime_error& error) {
+      return error.what();
+    }
+    return "";
+  };
+  EXPECT_EQ(refusal([](GgufWriter& w) { w.add("granite.logit_scale", 8.0f); }), "");
+  EXPECT_NE(refusal([](GgufWriter& w) {
+              w.add("granite.rope.scaling.finetuned", false);
+            }).find("no positions"),
+            std::string::npos);
+  EXPECT_NE(refusal([](GgufWriter& w) {
+              w.add("granite.logit_scale", 1e-30f);
+            }).find("out of reason in granite.logit_scale"),
+            std::string::npos);
+}
+
 TEST(Gguf, EveryTruncationIsRefused) {
   const auto bytes = small_file().bytes();
   const std::span<const std::byte> all(bytes);
@@ -121,8 +151,8 @@ TEST(Gguf, FlippedBytesNeverReadOutside) {
 }
 
 TEST(Gguf, OpensASplitModelFromAnyShard) {
-  const auto directory = std::filesystem::temp_directory_path() /
-                         ("skillyard-split-" + std::to_string(::getpid()));
+  const auto directory =
+      std::filesystem::temp_directory_path() / ("skillyard-split-" + std::to_string(::getpid()));
   std::filesystem::create_directory(directory);
   for (std::uint32_t shard = 0; shard < 2; ++shard) {
     GgufWriter writer;

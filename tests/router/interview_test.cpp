@@ -56,8 +56,8 @@ TEST(InterviewPlan, TellsCallsAndTheDearestPrice) {
   options.per_skill = 100;  // there are four
   InterviewPlan plan(questions, options);
   EXPECT_EQ(plan.calls(), 8u);
-  // "What is 0 + 1?" is 14 bytes, 3.5 tokens.
-  const double dear = 4 * (3.5 * 2'000'000 + 10 * 4'000'000) / 1e12;
+  // "What is 0 + 1?" is 14 bytes, about 4 tokens.
+  const double dear = 4 * (4 * 2'000'000 + 10 * 4'000'000) / 1e12;
   EXPECT_NEAR(plan.cost_usd_max({{0, 0}, {2'000'000, 4'000'000}}, 10), dear, 1e-12);
 }
 
