@@ -192,6 +192,7 @@ void add_model_commands(CLI::App& app) {
       ->required();
   computing->add_option("--out", logits.out)->required();
   computing->add_option("--threads", logits.threads)->check(CLI::Range(1, 256));
+  computing->add_flag("--coarse", logits.coarse, "K-quants meet activations of 8 bits, not 16");
   computing->add_flag("--batch", logits.batch, "all prompts step together");
   computing->callback([] {
     const auto report = moe::tools::write_logits(logits);
@@ -212,6 +213,7 @@ void add_model_commands(CLI::App& app) {
   auto* timing = model->add_subcommand("bench", "tokens a second of decoding and of prompts");
   timing->add_option("file", bench.model)->required();
   timing->add_option("--threads", bench.threads)->check(CLI::Range(1, 256));
+  timing->add_flag("--coarse", bench.coarse, "K-quants meet activations of 8 bits, not 16");
   timing->add_option("--decode", bench.decode, "sequences stepping together")->delimiter(',');
   timing->add_option("--prefill", bench.prefill, "prompt lengths")->delimiter(',');
   timing->add_option("--steps", bench.steps);
@@ -246,6 +248,7 @@ void add_model_commands(CLI::App& app) {
   running->add_option("--threads", run.engine.threads)->check(CLI::Range(0, 256));
   running->add_option("--expert-bytes", run.engine.store.bytes_max,
                       "experts in slots of so many bytes in all; 0: mapped");
+  running->add_flag("--coarse", run.engine.coarse, "K-quants meet activations of 8 bits, not 16");
   running->callback([] { moe::tools::run(run, std::cin, std::cout, std::cerr); });
 
   static fs::path recorded;

@@ -32,7 +32,8 @@ double measure(const moe::Kernels& kernels, moe::TensorType type, std::size_t co
   for (std::size_t c = 0; c < columns; ++c) {
     moe::ActBlock* own = &blocks[c * (kSize / 32 + 1)];
     rows[c] = {&x[c * kSize], &q[c * kSize], &sums[c * kSize / 32], 0, own};
-    rows[c].scale = kernels.quantize_row(&x[c * kSize], kSize, &q[c * kSize], &sums[c * kSize / 32]);
+    rows[c].scale =
+        kernels.quantize_row(&x[c * kSize], kSize, &q[c * kSize], &sums[c * kSize / 32]);
     kernels.quantize_blocks(&x[c * kSize], kSize, own);
   }
   double best = 1e9;
@@ -51,11 +52,14 @@ double measure(const moe::Kernels& kernels, moe::TensorType type, std::size_t co
 int main(int argc, char** argv) {
   const int rounds = argc > 1 && std::strcmp(argv[1], "--smoke") == 0 ? 2 : 400;
   std::printf("billion operations a second, one thread, weights in cache\n");
-  for (const moe::Kernels* kernels : {&moe::kAvx2, &moe::kAvx512}) {
+  for (const moe::Kernels* kernels :
+       {&moe::kAvx2, moe::kAvx2.coarse, &moe::kAvx512, moe::kAvx512.coarse}) {
     if (!moe::can_run(*kernels)) continue;
     for (const auto type : {moe::TensorType::f32, moe::TensorType::q8_0, moe::TensorType::q4_0,
                             moe::TensorType::q4_k, moe::TensorType::q6_k}) {
-      std::printf("%-7s %-5s", kernels->name, moe::traits_of(type).name);
+      const bool k_quant = type == moe::TensorType::q4_k || type == moe::TensorType::q6_k;
+      if (kernels->coarse == nullptr && !k_quant) continue;  // the same kernels
+      std::printf("%-14s %-5s", kernels->name, moe::traits_of(type).name);
       for (const std::size_t columns : {1, 2, 4, 8, 32}) {
         const double seconds = measure(*kernels, type, columns, rounds);
         std::printf("  %2zu rows %6.1f", columns,

@@ -139,6 +139,9 @@ void read_native(Section& in, experts::NativeOptions& out) {
   in.read("threads", out.threads, 0, 1024);
   in.read("kv_bytes_max", out.kv_bytes_max, 1 << 20, 1024 * kGiB);
   in.read("sequences_max", out.sequences_max, 1, 256);
+  in.read("activation_bits", out.activation_bits, 8, 16);
+  if (out.activation_bits != 8 && out.activation_bits != 16)
+    in.fault("activation_bits", "must be 8 or 16");
   in.read("expert_bytes_max", out.expert_bytes_max, 0, 1024 * kGiB);
 }
 

@@ -27,6 +27,7 @@ moe::EngineOptions engine_options(const NativeOptions& options) {
   engine.threads = options.threads;
   engine.kv_bytes_max = static_cast<std::size_t>(options.kv_bytes_max);
   engine.sequences_max = options.sequences_max;
+  engine.coarse = options.activation_bits == 8;
   engine.store.bytes_max = static_cast<std::size_t>(options.expert_bytes_max);
   return engine;
 }

@@ -21,6 +21,7 @@ struct NativeOptions {
   int threads = 0;                        // 0: one per processor
   std::int64_t kv_bytes_max = 1LL << 30;  // keys and values of all running requests
   int sequences_max = 64;                 // requests that run at once; more wait inside the engine
+  int activation_bits = 16;               // 8: K-quants compute faster and as exactly as llama.cpp
   std::int64_t expert_bytes_max = 0;      // routed experts in slots of so many bytes in all, read
                                           // when needed; 0: mapped from the file
 

@@ -77,7 +77,7 @@ class Engine::Loop {
         cache_(KvCache::Shape::of(model.config), page_count(model, options)),
         prefixes_(cache_),
         team_(thread_count(options.threads)),
-        forward_(model, cache_, team_, pick_kernels(), options.rows_per_step_max),
+        forward_(model, cache_, team_, pick_kernels(options.coarse), options.rows_per_step_max),
         uses_(static_cast<std::size_t>(model.config.layers) *
               static_cast<std::size_t>(model.config.experts)),
         trace_(TraceShape::of(model.config), options.trace_bytes_max) {

@@ -27,6 +27,7 @@ struct EngineOptions {
   std::size_t kv_bytes_max = std::size_t{1} << 30;  // keys and values; rounded down to whole pages
   int sequences_max = 64;                           // running at the same time
   int queue_max = 256;                              // waiting; a further request is refused
+  bool coarse = false;          // K-quants meet activations of 8 bits instead of 16 (kernels.h)
   int rows_per_step_max = 256;  // tokens of one forward step, prompts and replies
   bool prefix_reuse = true;     // keep the pages of past prompts while there is room
   bool warm = true;             // enter all weights into the page table in the background

@@ -125,12 +125,12 @@ TEST(Config, ReadsExpertsOfTheCommandLine) {
 TEST(Config, ReadsNativeExperts) {
   const auto config = config::parse(
       R"({"experts":[{"name":"a","kind":"native","path":"m/a.gguf","context_tokens":2048,
-          "native":{"threads":2,"kv_bytes_max":33554432,"sequences_max":8}}]})",
+          "native":{"threads":2,"kv_bytes_max":33554432,"sequences_max":8,"activation_bits":8}}]})",
       "t");
   const auto& expert = config.experts[0];
   EXPECT_EQ(expert.kind, experts::Kind::native);
   EXPECT_EQ(expert.url, "m/a.gguf");
-  EXPECT_EQ(expert.native, (experts::NativeOptions{2, 33'554'432, 8}));
+  EXPECT_EQ(expert.native, (experts::NativeOptions{2, 33'554'432, 8, 8}));
   EXPECT_EQ(expert.capabilities, experts::kNativeCapabilities);
   const auto short_form = config::parse_expert("a=m/a.gguf");
   EXPECT_EQ(short_form.kind, experts::Kind::native);

@@ -19,10 +19,10 @@ constexpr TensorType kTypes[] = {TensorType::f32,  TensorType::f16,  TensorType:
                                  TensorType::q5_1, TensorType::q8_0, TensorType::q4_k,
                                  TensorType::q5_k, TensorType::q6_k};
 
-std::vector<const Kernels*> runnable() {
+std::vector<const Kernels*> runnable(bool coarse = false) {
   std::vector<const Kernels*> list;
   for (const Kernels* kernels : {&kPortable, &kAvx2, &kAvx512}) {
-    if (can_run(*kernels)) list.push_back(kernels);
+    if (can_run(*kernels)) list.push_back(coarse ? kernels->coarse : kernels);
   }
   return list;
 }
@@ -180,23 +180,24 @@ TEST(Kernels, AgreeWithTheFormatsDefinition) {
   }
 }
 
-TEST(Kernels, EveryInstructionSetAndTileGivesTheSameBits) {
+void expect_the_same_bits(bool coarse) {
   std::mt19937 random(5);
+  const Kernels& portable = *runnable(coarse)[0];
   for (const TensorType type : kTypes) {
     const std::size_t block = traits_of(type).elements;
     for (const std::size_t n :
          {std::size_t{block}, std::size_t{768}, block == 1 ? std::size_t{43} : 3 * block}) {
       const std::size_t rows = 27, columns = 37;
       const RandomMatrix w(type, rows, n, random);
-      const RandomRows x(columns, n, kPortable, random);
+      const RandomRows x(columns, n, portable, random);
       std::vector<float> expected(rows * columns);
       for (std::size_t c = 0; c < columns; ++c) {
         for (std::size_t r = 0; r < rows; ++r) {
-          kPortable.matmul(w.type, &w.data[r * w.row_bytes], w.row_bytes, n, 1, &x.rows[c], 1,
-                           &expected[c * rows + r], rows, nullptr);
+          portable.matmul(w.type, &w.data[r * w.row_bytes], w.row_bytes, n, 1, &x.rows[c], 1,
+                          &expected[c * rows + r], rows, nullptr);
         }
       }
-      for (const Kernels* kernels : runnable()) {
+      for (const Kernels* kernels : runnable(coarse)) {
         for (const std::size_t count : {1, 2, 3, 5, 14, 37}) {
           std::vector<float> out(rows * count);
           kernels->matmul(w.type, w.data.data(), w.row_bytes, n, rows, x.rows.data(), count,
@@ -207,6 +208,33 @@ TEST(Kernels, EveryInstructionSetAndTileGivesTheSameBits) {
       }
     }
   }
+}
+
+TEST(Kernels, EveryInstructionSetAndTileGivesTheSameBits) {
+  expect_the_same_bits(false);
+}
+
+TEST(Kernels, TheCoarseTablesGiveTheSameBitsAsEachOther) {
+  expect_the_same_bits(true);
+}
+
+TEST(Kernels, CoarseRowsAreEightBitsInBlocksOf32) {
+  std::mt19937 random(6);
+  const RandomRows fine(1, 512, kPortable, random);
+  double worst = 0;
+  for (const Kernels* kernels : runnable(true)) {
+    std::vector<ActBlock> blocks(16);
+    kernels->quantize_blocks(fine.f32.data(), 512, blocks.data());
+    for (std::size_t i = 0; i < 512; ++i) {
+      const ActBlock& block = blocks[i / 32];
+      EXPECT_EQ(block.low[i % 32], 0);
+      const double steps =
+          (fine.f32[i] - 256.0 * block.scale * block.high[i % 32]) / (256.0 * block.scale);
+      worst = std::max(worst, std::abs(steps));
+    }
+  }
+  EXPECT_LE(worst, 0.501);
+  EXPECT_GE(worst, 0.4);  // it is rounded, and to these steps
 }
 
 TEST(Kernels, RowOperationsGiveTheSameBits) {

@@ -63,12 +63,16 @@ Flips compare_routing(const Cases& cases, const Runner& runner) {
   return flips;
 }
 
-void check(const Cases& cases) {
-  SCOPED_TRACE(cases.name);
+/// Coarse: held to what the data's README asks of engines that round to 8 bits. How many more
+/// experts flipped than in llama.cpp.
+int check(const Cases& cases, bool coarse) {
+  SCOPED_TRACE(cases.name + (coarse ? ", coarse" : ""));
   const Model model = Model::open(cases.model);
+  if (coarse && !model.weights.wants_blocks) return 0;
+  const double sure = coarse ? 1.2 : 0.01;  // margin of a greedy token that must not change
   std::vector<std::vector<int>> sequences;
   for (const auto& prompt : cases.prompts) sequences.push_back(prompt.sequence());
-  Runner runner(model, pick_kernels());
+  Runner runner(model, pick_kernels(coarse));
   const auto together = runner.run(sequences, 7, 1);
   const Flips flips = compare_routing(cases, runner);
   Difference d;
@@ -81,33 +85,40 @@ void check(const Cases& cases) {
     for (std::size_t i = 0; i < prompt.greedy.size(); ++i) {
       const auto& row = together[s][prompt.tokens.size() - 1 + i];
       const auto best = std::max_element(row.begin(), row.end()) - row.begin();
-      if (prompt.greedy_margin.empty() || prompt.greedy_margin[i] > 0.01) {
+      if (prompt.greedy_margin.empty() || prompt.greedy_margin[i] > sure) {
         EXPECT_EQ(best, prompt.greedy[i]) << "prompt " << s << " token " << i;
       }
     }
-    const auto alone = Runner(model, pick_kernels(), 1).run({sequences[s]}, 1);
-    ASSERT_TRUE(alone[0] == together[s]) << "a row depends on its batch";
+    const auto alone = Runner(model, pick_kernels(coarse), 1).run({sequences[s]}, 1);
+    EXPECT_TRUE(alone[0] == together[s]) << "a row depends on its batch";
   }
   const bool quantized = model.weights.wants_rows || model.weights.wants_blocks;
-  std::printf("%-24s nmse %.2e  max %.2e  flips %d (margin %.4f)  llama.cpp %.2e flips %d\n",
-              cases.name.c_str(), d.nmse(), d.max_abs, flips.count, flips.margin_max,
-              cases.llamacpp_nmse, cases.llamacpp_flips);
-  EXPECT_LE(d.max_abs, quantized ? 5e-3 : 1e-4);
+  std::printf("%-20s %-6s nmse %.2e  max %.2e  flips %d (margin %.4f)  llama.cpp %.2e flips %d\n",
+              cases.name.c_str(), coarse ? "coarse" : "", d.nmse(), d.max_abs, flips.count,
+              flips.margin_max, cases.llamacpp_nmse, cases.llamacpp_flips);
+  EXPECT_LE(d.max_abs, coarse ? 0.5 : quantized ? 5e-3 : 1e-4);
   if (cases.llamacpp_nmse >= 0 && quantized) {
-    EXPECT_LE(d.nmse(), cases.llamacpp_nmse / 100);
+    EXPECT_LE(d.nmse(), coarse ? cases.llamacpp_nmse : cases.llamacpp_nmse / 100);
   }
-  EXPECT_LE(flips.margin_max, quantized ? 0.0005 : 0.0);
-  if (cases.llamacpp_flips >= 0) {
+  EXPECT_LE(flips.margin_max, coarse ? 0.25 : quantized ? 0.0005 : 0.0);
+  if (cases.llamacpp_flips < 0) return 0;
+  if (!coarse) {
     EXPECT_LE(flips.count, cases.llamacpp_flips);
   }
+  return flips.count - cases.llamacpp_flips;
 }
 
 TEST(Parity, EveryModelMatchesTheExactLogits) {
   const auto data = testing::data_directory();
   if (data.empty()) GTEST_SKIP() << "SKILLYARD_DATA is not set";
+  int coarse_surplus = 0;
   for (const char* directory : {"moe-parity", "models"}) {
-    for (const Cases& cases : testing::read_all(data / directory)) check(cases);
+    for (const Cases& cases : testing::read_all(data / directory)) {
+      check(cases, false);
+      coarse_surplus += check(cases, true);
+    }
   }
+  EXPECT_LE(coarse_surplus, 0);
 }
 
 }  // namespace

@@ -302,19 +302,22 @@ inline void add_plane(const Rows* w, const std::int8_t* const (&x)[kCols], short
   }
 }
 
-/// total[c] += the sum of products of 4 kQuads weights in [0, kTop] and activations 256 high + low.
+/// total[c] += the sum of products of 4 kQuads weights in [0, kTop] and activations 256 high + low;
+/// coarse: low is 0.
 template <int kQuads, int kTop, int kCols>
 inline void dot_rows(const Rows* w, const std::int8_t* const (&high)[kCols],
-                     const std::int8_t* const (&low)[kCols], Rows (&total)[kCols]) {
+                     const std::int8_t* const (&low)[kCols], bool coarse, Rows (&total)[kCols]) {
   add_plane<kQuads, kTop, kCols>(w, high, 256, total);
-  add_plane<kQuads, kTop, kCols>(w, low, 1, total);
+  if (!coarse) add_plane<kQuads, kTop, kCols>(w, low, 1, total);
 }
 
 #include "experts/moe/kernels/body.inl"
 
+constexpr Kernels kAvx2Coarse = make_table<true>("avx2, coarse", nullptr);
+
 }  // namespace
 
-const Kernels kAvx2 = make_table("avx2");
+const Kernels kAvx2 = make_table<false>("avx2", &kAvx2Coarse);
 
 }  // namespace moe
 #else

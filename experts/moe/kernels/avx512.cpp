@@ -244,10 +244,11 @@ inline Rows repeat(std::int32_t x) {
   return {_mm512_set1_epi32(x)};
 }
 
-/// total[c] += the sum of products of 4 kQuads weights in [0, kTop] and activations 256 high + low.
+/// total[c] += the sum of products of 4 kQuads weights in [0, kTop] and activations 256 high + low;
+/// coarse: low is 0.
 template <int kQuads, int kTop, int kCols>
 inline void dot_rows(const Rows* w, const std::int8_t* const (&high)[kCols],
-                     const std::int8_t* const (&low)[kCols], Rows (&total)[kCols]) {
+                     const std::int8_t* const (&low)[kCols], bool coarse, Rows (&total)[kCols]) {
   for (int c = 0; c < kCols; ++c) {
     __m512i sum = _mm512_setzero_si512();
     for (int i = 0; i < kQuads; ++i) {
@@ -255,6 +256,7 @@ inline void dot_rows(const Rows* w, const std::int8_t* const (&high)[kCols],
     }
     total[c].v = _mm512_add_epi32(total[c].v, _mm512_slli_epi32(sum, 8));
   }
+  if (coarse) return;
   for (int i = 0; i < kQuads; ++i) {
     for (int c = 0; c < kCols; ++c) {
       total[c].v = _mm512_dpbusd_epi32(total[c].v, w[i].v, repeat_quad(low[c] + 4 * i));
@@ -264,9 +266,11 @@ inline void dot_rows(const Rows* w, const std::int8_t* const (&high)[kCols],
 
 #include "experts/moe/kernels/body.inl"
 
+constexpr Kernels kAvx512Coarse = make_table<true>("avx512, coarse", nullptr);
+
 }  // namespace
 
-const Kernels kAvx512 = make_table("avx512");
+const Kernels kAvx512 = make_table<false>("avx512", &kAvx512Coarse);
 
 }  // namespace moe
 #else

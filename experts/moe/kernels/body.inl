@@ -219,6 +219,7 @@ void matmul_32(Bytes w, std::size_t row_bytes, std::size_t n, std::size_t rows, 
 
 #include "experts/moe/kernels/panel.inl"
 
+template <bool kCoarse>
 void matmul(std::uint32_t type, Bytes w, std::size_t row_bytes, std::size_t n, std::size_t rows,
             const ActRow* x, std::size_t cols, float* out, std::size_t stride, Bytes next) {
   switch (static_cast<TensorType>(type)) {
@@ -239,11 +240,11 @@ void matmul(std::uint32_t type, Bytes w, std::size_t row_bytes, std::size_t n, s
     case TensorType::q8_0:
       return matmul_32<Q8_0>(w, row_bytes, n, rows, x, cols, out, stride);
     case TensorType::q4_k:
-      return matmul_k<Q4K>(w, row_bytes, n, rows, x, cols, out, stride, next);
+      return matmul_k<Q4K>(w, row_bytes, n, rows, x, cols, out, stride, next, kCoarse);
     case TensorType::q5_k:
-      return matmul_k<Q5K>(w, row_bytes, n, rows, x, cols, out, stride, next);
+      return matmul_k<Q5K>(w, row_bytes, n, rows, x, cols, out, stride, next, kCoarse);
     case TensorType::q6_k:
-      return matmul_k<Q6K>(w, row_bytes, n, rows, x, cols, out, stride, next);
+      return matmul_k<Q6K>(w, row_bytes, n, rows, x, cols, out, stride, next, kCoarse);
   }
 }
 
@@ -403,7 +404,9 @@ void mix(const float* p, const float* v, std::size_t stride, std::size_t count, 
       });
 }
 
-constexpr Kernels make_table(const char* name) {
-  return {name,       matmul,   quantize_row, quantize_blocks, rms_norm, add,
-          add_scaled, silu_mul, score,        softmax,         mix};
+template <bool kCoarse>
+constexpr Kernels make_table(const char* name, const Kernels* coarse) {
+  return {name,     coarse, matmul<kCoarse>, quantize_row, quantize_blocks<kCoarse>,
+          rms_norm, add,    add_scaled,      silu_mul,     score,
+          softmax,  mix};
 }

@@ -7,7 +7,9 @@
 // Activations are rounded once per row to 16-bit integers: against K-quants each 32 with a scale of
 // their own, in two planes of bytes, so that products of bytes are summed exactly; against the
 // types in blocks of 32 with one scale a row. The error is below that of llama.cpp's 8 bits by a
-// factor of more than 1,000 in the mean square. F32, F16 and BF16 weights meet the floats.
+// factor of more than 1,000 in the mean square. The coarse table leaves the low plane out: 8 bits
+// in blocks of 32, where llama.cpp has 256, and nearly half the work. F32, F16 and BF16 weights
+// meet the floats.
 //
 // Plain C types only: the files that implement this are compiled for newer processors.
 #pragma once
@@ -37,6 +39,8 @@ struct ActRow {
 
 struct Kernels {
   const char* name;
+  const Kernels*
+      coarse;  // the same but for K-quants, which meet activations of 8 bits; null: this is
 
   /// out[c * stride + r] = <w_r, x_c> for weight rows r and activation rows c. `type` is a runnable
   /// TensorType, n a multiple of its block. Each result is independent of w_rows and x_rows.
@@ -49,7 +53,7 @@ struct Kernels {
   /// Fills q [n] and sums [n / 32], returns the scale. n is a multiple of 32.
   float (*quantize_row)(const float* x, std::size_t n, std::int16_t* q, float* sums);
 
-  /// Fills blocks [n / 32]. n is a multiple of 32.
+  /// Fills blocks [n / 32]. n is a multiple of 32. Coarse: the low planes are zero.
   void (*quantize_blocks)(const float* x, std::size_t n, ActBlock* blocks);
 
   /// out = x / sqrt(mean(x^2) + eps) * weight; out may be x.
@@ -76,7 +80,7 @@ extern const Kernels kAvx512;  // AVX-512 F, BW, VL, DQ, VNNI
 void dequantize(std::uint32_t type, const unsigned char* w, std::size_t n, float* out);
 
 /// The best table that this processor runs; the choice is made once.
-const Kernels& pick_kernels();
+const Kernels& pick_kernels(bool coarse = false);
 
 /// Whether this processor can run `kernels`; tests compare all that can.
 bool can_run(const Kernels& kernels);

@@ -131,7 +131,7 @@ struct Q6K {
 /// 32 / kParts weights of each panel row against kCols activation rows.
 template <class T, int kCols>
 inline void add_products(const Rows* w, std::size_t part, RowFloats scale, RowFloats minimum,
-                         const ActBlock* const* x, std::size_t block, RowFloats* acc) {
+                         const ActBlock* const* x, bool coarse, std::size_t block, RowFloats* acc) {
   constexpr int kQuads = 8 / T::kParts;
   const ActBlock* blocks[kCols];
   const std::int8_t *high[kCols], *low[kCols];
@@ -142,7 +142,7 @@ inline void add_products(const Rows* w, std::size_t part, RowFloats scale, RowFl
     low[c] = blocks[c]->low + 4 * kQuads * part;
     total[c] = repeat(T::kParts == 1 ? 0 : blocks[c]->offsets[part]);
   }
-  dot_rows<kQuads, T::kTop, kCols>(w, high, low, total);
+  dot_rows<kQuads, T::kTop, kCols>(w, high, low, coarse, total);
   for (int c = 0; c < kCols; ++c) {
     const RowFloats factor = mul(scale, row_set(blocks[c]->scale));
     RowFloats sum = fma(to_floats(total[c]), factor, acc[c]);
@@ -156,7 +156,7 @@ inline void add_products(const Rows* w, std::size_t part, RowFloats scale, RowFl
 /// not follow kPanel rows at once.
 template <class T, int kCols>
 void multiply_panel(Bytes w, std::size_t row_bytes, std::size_t n, const ActBlock* const* x,
-                    std::size_t cols, RowFloats* out, Bytes next) {
+                    bool coarse, std::size_t cols, RowFloats* out, Bytes next) {
   RowFloats own[kCols == 0 ? 1 : kCols];  // in registers
   RowFloats* acc = kCols == 0 ? out : own;
   if (kCols != 0) cols = kCols;
@@ -172,17 +172,18 @@ void multiply_panel(Bytes w, std::size_t row_bytes, std::size_t n, const ActBloc
               }
               const std::size_t block = 8 * b + j;
               if constexpr (kCols != 0) {
-                add_products<T, kCols>(q, part, scale, minimum, x, block, acc);
+                add_products<T, kCols>(q, part, scale, minimum, x, coarse, block, acc);
               } else {
                 std::size_t c = 0;
                 for (; c + 4 <= cols; c += 4) {
-                  add_products<T, 4>(q, part, scale, minimum, x + c, block, acc + c);
+                  add_products<T, 4>(q, part, scale, minimum, x + c, coarse, block, acc + c);
                 }
                 if (c + 2 <= cols) {
-                  add_products<T, 2>(q, part, scale, minimum, x + c, block, acc + c);
+                  add_products<T, 2>(q, part, scale, minimum, x + c, coarse, block, acc + c);
                   c += 2;
                 }
-                if (c < cols) add_products<T, 1>(q, part, scale, minimum, x + c, block, acc + c);
+                if (c < cols)
+                  add_products<T, 1>(q, part, scale, minimum, x + c, coarse, block, acc + c);
               }
             });
   }
@@ -193,7 +194,7 @@ void multiply_panel(Bytes w, std::size_t row_bytes, std::size_t n, const ActBloc
 
 template <class T>
 void matmul_k(Bytes w, std::size_t row_bytes, std::size_t n, std::size_t rows, const ActRow* x,
-              std::size_t cols, float* out, std::size_t stride, Bytes next) {
+              std::size_t cols, float* out, std::size_t stride, Bytes next, bool coarse) {
   if (next == nullptr) next = w;
   const ActBlock* blocks[kColsMax];
   RowFloats acc[kColsMax];
@@ -207,7 +208,7 @@ void matmul_k(Bytes w, std::size_t row_bytes, std::size_t n, std::size_t rows, c
     float* target = out + first * stride;
     if (rows < kPanel) {
       for (std::size_t r = 0; r < rows; ++r) {
-        multiply(w + r * row_bytes, 0, n, blocks, count, acc, next);
+        multiply(w + r * row_bytes, 0, n, blocks, coarse, count, acc, next);
         for (std::size_t c = 0; c < count; ++c) target[c * stride + r] = first_lane(acc[c]);
       }
       continue;
@@ -215,15 +216,17 @@ void matmul_k(Bytes w, std::size_t row_bytes, std::size_t n, std::size_t rows, c
     for (std::size_t r = 0; r < rows; r += kPanel) {
       const std::size_t start = r + kPanel <= rows ? r : rows - kPanel;  // the last two may overlap
       Bytes panel = w + start * row_bytes;
-      multiply(panel, row_bytes, n, blocks, count, acc,
+      multiply(panel, row_bytes, n, blocks, coarse, count, acc,
                start + kPanel < rows ? panel + kPanel * row_bytes : next);
       for (std::size_t c = 0; c < count; ++c) row_store(target + c * stride + start, acc[c]);
     }
   }
 }
 
+template <bool kCoarse>
 void quantize_blocks(const float* x, std::size_t n, ActBlock* blocks) {
-  constexpr float kMost = 127 * 256;  // so that both planes fit
+  constexpr int kStep = kCoarse ? 256 : 1;
+  constexpr float kMost = 127 * 256 / kStep;  // so that both planes fit
   for (std::size_t b = 0; b < n / 32; ++b) {
     const Floats first = load(x + 32 * b), second = load(x + 32 * b + 16);
     const float top = largest(max(abs(first), abs(second)));
@@ -233,13 +236,13 @@ void quantize_blocks(const float* x, std::size_t n, ActBlock* blocks) {
     store_rounded(q, mul(first, inverse));
     store_rounded(q + 16, mul(second, inverse));
     ActBlock& block = blocks[b];
-    block.scale = usable ? top / kMost : 0;
+    block.scale = usable ? top / (kStep * kMost) : 0;
     int sums[2] = {};
     for (int i = 0; i < 32; ++i) {
-      const int high = (q[i] + 128) >> 8;
+      const int whole = q[i] * kStep, high = (whole + 128) >> 8;
       block.high[i] = static_cast<std::int8_t>(high);
-      block.low[i] = static_cast<std::int8_t>(q[i] - 256 * high);
-      sums[i / 16] += q[i];
+      block.low[i] = static_cast<std::int8_t>(whole - 256 * high);
+      sums[i / 16] += whole;
     }
     block.sum = block.scale * static_cast<float>(sums[0] + sums[1]);
     for (int i = 0; i < 2; ++i) block.offsets[i] = -32 * sums[i];

@@ -288,7 +288,7 @@ Rows repeat(std::int32_t x) {
 /// total[c] += the sum of products of 4 kQuads weights in [0, kTop] and activations 256 high + low.
 template <int kQuads, int kTop, int kCols>
 void dot_rows(const Rows* w, const std::int8_t* const (&high)[kCols],
-              const std::int8_t* const (&low)[kCols], Rows (&total)[kCols]) {
+              const std::int8_t* const (&low)[kCols], bool /*coarse*/, Rows (&total)[kCols]) {
   for (int c = 0; c < kCols; ++c) {
     total[c] = each_row([&](std::size_t r) {
       auto sum = static_cast<std::int32_t>(total[c].lane[r]);
@@ -303,8 +303,10 @@ void dot_rows(const Rows* w, const std::int8_t* const (&high)[kCols],
 
 #include "experts/moe/kernels/body.inl"
 
+constexpr Kernels kPortableCoarse = make_table<true>("portable, coarse", nullptr);
+
 }  // namespace
 
-const Kernels kPortable = make_table("portable");
+const Kernels kPortable = make_table<false>("portable", &kPortableCoarse);
 
 }  // namespace moe

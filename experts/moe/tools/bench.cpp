@@ -41,7 +41,7 @@ class Bench {
         vocabulary_(model.config.vocabulary),
         cache_(KvCache::Shape::of(model.config), pages),
         team_(options.threads),
-        forward_(model, cache_, team_, pick_kernels(), rows_max) {
+        forward_(model, cache_, team_, pick_kernels(options.coarse), rows_max) {
     for (std::size_t i = 0; i < pages; ++i) pages_.push_back(cache_.take());
   }
 
@@ -100,7 +100,7 @@ void bench(const BenchOptions& options, std::ostream& out) {
   const Model model = Model::open(options.model);
   char line[128];
   std::snprintf(line, sizeof line, "load %.3f s, %d threads, kernels %s\n", seconds_since(start),
-                options.threads, pick_kernels().name);
+                options.threads, pick_kernels(options.coarse).name);
   out << line;
   const auto mapped = Clock::now();
   for (const MappedFile& file : model.gguf.files()) file.populate(0, file.bytes().size());

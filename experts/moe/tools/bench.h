@@ -10,6 +10,7 @@ namespace moe::tools {
 struct BenchOptions {
   std::filesystem::path model;
   int threads = 2;
+  bool coarse = false;  // see EngineOptions
   std::vector<int> decode = {1, 8, 32};  // sequences stepping together
   std::vector<int> prefill = {256};      // prompt lengths, one step each
   int steps = 8;                         // decode steps per round

@@ -47,11 +47,11 @@ std::size_t pages_of(const Tokens& tokens) {
 
 class Teacher {
  public:
-  Teacher(const Model& model, const std::vector<Tokens>& sequences, int threads)
+  Teacher(const Model& model, const std::vector<Tokens>& sequences, const LogitsOptions& options)
       : sequences_(sequences),
         cache_(KvCache::Shape::of(model.config), total_pages(sequences)),
-        team_(threads),
-        forward_(model, cache_, team_, pick_kernels(), kRowsMax),
+        team_(std::max(1, options.threads)),
+        forward_(model, cache_, team_, pick_kernels(options.coarse), kRowsMax),
         done_(sequences.size(), 0),
         logits_(sequences.size()) {
     for (const Tokens& tokens : sequences) {
@@ -133,7 +133,7 @@ void write_npy(const std::filesystem::path& path, const std::vector<std::vector<
 LogitsReport write_logits(const LogitsOptions& options) {
   const Model model = Model::open(options.model);
   const std::vector<Tokens> sequences = read_cases(options.cases, model.config);
-  Teacher teacher(model, sequences, std::max(1, options.threads));
+  Teacher teacher(model, sequences, options);
   if (options.batch) {
     teacher.run(0, sequences.size(), 8);
   } else {

@@ -11,6 +11,7 @@ struct LogitsOptions {
   std::filesystem::path model, cases, out;
   bool batch = false;  // all prompts step together; else one after another, one token a step
   int threads = 2;
+  bool coarse = false;  // see EngineOptions
 };
 
 struct LogitsReport {
