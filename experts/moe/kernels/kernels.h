@@ -39,8 +39,9 @@ struct ActRow {
 
 struct Kernels {
   const char* name;
-  const Kernels*
-      coarse;  // the same but for K-quants, which meet activations of 8 bits; null: this is
+
+  /// The same, but K-quants meet activations of 8 bits; null: this is such a table.
+  const Kernels* coarse;
 
   /// out[c * stride + r] = <w_r, x_c> for weight rows r and activation rows c. `type` is a runnable
   /// TensorType, n a multiple of its block. Each result is independent of w_rows and x_rows.
